@@ -1,0 +1,1 @@
+//! Eats its budget until it is refused.

@@ -1,0 +1,1 @@
+//! Shows each refusal and goes on.

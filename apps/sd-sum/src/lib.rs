@@ -1,0 +1,1 @@
+//! Checksums of all files on an SD card.

@@ -1,0 +1,1 @@
+//! The contract between a component and the platform under it.

@@ -1,0 +1,1 @@
+//! Facts about the Zynq-7000.

@@ -1,0 +1,1 @@
+//! SD card driver and Block server.

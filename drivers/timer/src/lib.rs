@@ -1,0 +1,1 @@
+//! Triple timer counter driver and Timer server.

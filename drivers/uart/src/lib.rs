@@ -1,0 +1,1 @@
+//! UART driver and LOG sink.

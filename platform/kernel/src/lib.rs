@@ -1,0 +1,1 @@
+//! Builds the seL4 kernel and collects its interface description.

@@ -1,0 +1,1 @@
+//! Puts kernel and core in memory and jumps.

@@ -1,0 +1,1 @@
+//! The code through which every component enters the kernel.

@@ -1,0 +1,1 @@
+//! Starts the emulated board, drives it and judges what it prints.
