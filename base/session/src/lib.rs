@@ -1,7 +1,19 @@
 //! Session interfaces and the core protocol.
+//!
+//! Each file holds one interface: its wire format, its client and its server's dispatch. Nothing here knows a kernel: a
+//! [`Message`] is data, and whoever carries it implements the transport.
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
+pub mod core;
+mod error;
+pub mod message;
+pub mod parent;
 pub mod service;
 
+pub use error::Error;
+pub use message::{Message, Text};
 pub use service::Service;

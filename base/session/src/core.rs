@@ -1,0 +1,292 @@
+//! The protocol of core: accounts, dataspaces, domains, threads, hardware.
+//!
+//! # Theory of operation
+//!
+//! Every object of core is a capability to core's endpoint with a badge of its own; the kernel sees to it that none can
+//! be forged. Passing such a capability on is delegation, and core learns from the badge which object is meant. Capabilities
+//! in a request are named in the documentation as *caps*; a capability in the answer goes to the receive slot
+//! of the caller.
+//!
+//! Whoever makes something names the account that pays by invoking it. Everything made from an account is destroyed with it.
+
+use crate::protocol;
+
+protocol! {
+    /// Requests to an account.
+    pub enum AccountRequest {
+        /// Makes an account with a donation from this one. Answer: the account.
+        CreateAccount = 1 {
+            /// RAM to donate, in bytes.
+            ram,
+            /// Capabilities to donate.
+            caps,
+        },
+        /// Donates more to an account made from this one. Caps: that account.
+        Lend = 2 {
+            /// Bytes.
+            ram,
+            /// Pieces.
+            caps,
+        },
+        /// Takes unused quota back from an account made from this one. Caps: that account.
+        Repay = 3 {
+            /// Bytes.
+            ram,
+            /// Pieces.
+            caps,
+        },
+        /// Answer: the words of [`AccountInfo`].
+        Info = 4,
+        /// Destroys an account made from this one with everything made from it, and takes all its quota back.
+        /// Caps: that account.
+        Close = 5,
+        /// Makes a RAM dataspace, zero-filled. Answer: the dataspace.
+        CreateDataspace = 6 {
+            /// Size in bytes, rounded up to 4096.
+            bytes,
+            /// [`CONTIGUOUS`] or 0.
+            flags,
+        },
+        /// Frees a dataspace made from this account, wherever it is attached. Caps: the dataspace.
+        FreeDataspace = 7,
+        /// Makes a protection domain: address space, capability space, endpoint and notification. Text: the
+        /// name, which becomes the last part of its label. Answer: the domain, with the rights of a parent.
+        CreateDomain = 8 {
+            /// Log2 of the slots of its capability space, 5 to 12.
+            slot_bits,
+        },
+        /// Makes an endpoint. Answer: the endpoint itself.
+        CreateEndpoint = 9,
+        /// Makes a notification. Answer: the notification itself.
+        CreateNotification = 10,
+    }
+}
+
+/// Flag of a dataspace: physically contiguous, aligned to its size rounded up to a power of two.
+pub const CONTIGUOUS: u32 = 1;
+
+/// What an account holds, as words of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// RAM assigned, in bytes.
+    pub ram: u32,
+    /// Of that, lent to other accounts.
+    pub ram_lent: u32,
+    /// Of that, used by own objects.
+    pub ram_used: u32,
+    /// Of the used, kernel objects and core's bookkeeping.
+    pub ram_kernel: u32,
+    /// Most RAM ever used.
+    pub ram_peak: u32,
+    /// Capabilities assigned.
+    pub caps: u32,
+    /// Of those, lent to other accounts.
+    pub caps_lent: u32,
+    /// Of those, used.
+    pub caps_used: u32,
+    /// Most capabilities ever used.
+    pub caps_peak: u32,
+}
+
+impl AccountInfo {
+    /// The words of the answer.
+    pub fn to_words(self) -> [u32; 9] {
+        [
+            self.ram,
+            self.ram_lent,
+            self.ram_used,
+            self.ram_kernel,
+            self.ram_peak,
+            self.caps,
+            self.caps_lent,
+            self.caps_used,
+            self.caps_peak,
+        ]
+    }
+
+    /// From the words of an answer.
+    pub fn from_words(words: &[u32]) -> Option<Self> {
+        let [ram, ram_lent, ram_used, ram_kernel, ram_peak, caps, caps_lent, caps_used, caps_peak] = *words else {
+            return None;
+        };
+        Some(Self { ram, ram_lent, ram_used, ram_kernel, ram_peak, caps, caps_lent, caps_used, caps_peak })
+    }
+}
+
+protocol! {
+    /// Requests to a dataspace.
+    pub enum DataspaceRequest {
+        /// Answer: size in bytes.
+        Size = 16,
+    }
+}
+
+protocol! {
+    /// Requests to a domain.
+    pub enum DomainRequest {
+        /// Maps a dataspace. Caps: the dataspace, and the account that pays if it is not the domain's own. Answer:
+        /// address, region.
+        Attach = 32 {
+            /// Where, a multiple of 4096 below [`WINDOW_BASE`](../../abi/constant.WINDOW_BASE.html); 0 lets core choose.
+            address,
+            /// First byte of the dataspace to map, a multiple of 4096.
+            offset,
+            /// Bytes to map, rounded up to 4096; 0 for all from `offset`.
+            bytes,
+            /// [`WRITE`], [`EXECUTE`], [`UNCACHED`].
+            flags,
+        },
+        /// Unmaps a region.
+        Detach = 33 {
+            /// As `Attach` answered.
+            region,
+        },
+        /// Puts a capability into the domain's capability space; parent only. Caps: the capability.
+        Grant = 34 {
+            /// An empty slot.
+            slot,
+        },
+        /// Makes a thread and starts it. Caps: the account that pays if it is not the domain's own. Answer: the thread.
+        CreateThread = 35 {
+            /// Address of its first instruction.
+            entry,
+            /// Initial stack pointer.
+            stack,
+            /// Its argument, in r0.
+            argument,
+            /// Address of its IPC buffer, within a region; the buffer is 512 bytes and aligned.
+            ipc_buffer,
+            /// 1 to the priority of the caller.
+            priority,
+            /// Empty slot for the capability that its faults are sent through; 0: the main thread's.
+            fault_slot,
+        },
+        /// What became of it; parent only. Answer: the words of [`DomainStatus`].
+        Status = 36,
+        /// Signals a notification when the state changes; parent only. Caps: the notification.
+        OnChange = 37,
+        /// Answer: the domain's notification, signalling [`PARENT_SIGNAL`](../../abi/constant.PARENT_SIGNAL.html); parent only.
+        Notification = 38,
+        /// Writes a text to core's log, with the domain's label. Text: what.
+        Log = 41,
+        /// Makes a boot module readable; only the first domain may. Text: its name. Answer: the dataspace.
+        Rom = 42,
+        /// Maintains the data cache for a part of a region.
+        Cache = 43 {
+            /// As `Attach` answered.
+            region,
+            /// First byte within the region.
+            offset,
+            /// Number of bytes.
+            bytes,
+            /// [`CACHE_CLEAN`], [`CACHE_INVALIDATE`] or both.
+            operation,
+        },
+        /// The right to hand out hardware; only the first domain may. Answer: the hardware object.
+        Hardware = 44,
+        /// Signals a notification when core has written to its log; only the first domain may. Caps: the notification.
+        OnLog = 45,
+    }
+}
+
+/// Flag of `Attach`: writeable.
+pub const WRITE: u32 = 1;
+/// Flag of `Attach`: executable.
+pub const EXECUTE: u32 = 2;
+/// Flag of `Attach`: uncached, strongly ordered memory.
+pub const UNCACHED: u32 = 4;
+
+/// Operation of `Cache`: write dirty lines to memory.
+pub const CACHE_CLEAN: u32 = 1;
+/// Operation of `Cache`: drop lines.
+pub const CACHE_INVALIDATE: u32 = 2;
+
+protocol! {
+    /// Requests to a thread.
+    pub enum ThreadRequest {
+        /// Stops it where it is.
+        Suspend = 48,
+        /// Lets it run again.
+        Resume = 49,
+        /// Changes its priority.
+        SetPriority = 50 {
+            /// 1 to the priority of the caller.
+            priority,
+        },
+        /// Destroys it.
+        Destroy = 51,
+    }
+}
+
+protocol! {
+    /// Requests to the hardware object: for a device manager, which is trusted with all of memory.
+    pub enum HardwareRequest {
+        /// Makes a dataspace of device registers; nobody else can have the same pages until it is freed. Caps: the account
+        /// that pays. Answer: the dataspace.
+        IoMem = 64 {
+            /// Physical address, a multiple of 4096.
+            base,
+            /// Size, rounded up to 4096.
+            bytes,
+        },
+        /// An interrupt. Caps: the account that pays. Answer: the interrupt handler itself.
+        Irq = 65 {
+            /// GIC interrupt number.
+            number,
+        },
+        /// Where a contiguous dataspace lies for a DMA engine. Caps: the dataspace. Answer: the physical address.
+        BusAddress = 66,
+    }
+}
+
+/// What became of a domain, as words of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainStatus {
+    /// Number of faults taken so far; the faulting thread stays stopped.
+    pub faults: u32,
+    /// Kind of the last fault: see [`fault_name`].
+    pub fault: u32,
+    /// Its instruction address.
+    pub instruction: u32,
+    /// Its data address.
+    pub address: u32,
+}
+
+impl DomainStatus {
+    /// The words of the answer.
+    pub fn to_words(self) -> [u32; 4] {
+        [self.faults, self.fault, self.instruction, self.address]
+    }
+
+    /// From the words of an answer.
+    pub fn from_words(words: &[u32]) -> Option<Self> {
+        let [faults, fault, instruction, address] = *words else { return None };
+        Some(Self { faults, fault, instruction, address })
+    }
+}
+
+/// Kinds of faults in [`DomainStatus::fault`].
+pub mod fault {
+    /// No mapping at the data address, or not for that access.
+    pub const DATA: u32 = 1;
+    /// No mapping at the instruction address, or not executable.
+    pub const FETCH: u32 = 2;
+    /// A capability that does not exist was used.
+    pub const CAPABILITY: u32 = 3;
+    /// An unknown system call.
+    pub const SYSTEM_CALL: u32 = 4;
+    /// An exception: undefined instruction, alignment, breakpoint.
+    pub const EXCEPTION: u32 = 5;
+}
+
+/// A fault's name.
+pub fn fault_name(kind: u32) -> &'static str {
+    match kind {
+        fault::DATA => "data access fault",
+        fault::FETCH => "instruction fetch fault",
+        fault::CAPABILITY => "use of a missing capability",
+        fault::SYSTEM_CALL => "unknown system call",
+        fault::EXCEPTION => "undefined instruction or other exception",
+        _ => "unknown fault",
+    }
+}

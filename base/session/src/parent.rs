@@ -1,0 +1,126 @@
+//! The protocol between a component and its parent.
+//!
+//! # Theory of operation
+//!
+//! A component knows nobody but its parent. To use a service it sends [`ParentRequest::Open`] with a donation; the parent
+//! finds the server by its routes, makes an account for the session out of the *client's* account, and lets the
+//! server know. The server pays for what the session needs from that account. It can spend no more than the donation,
+//! it cannot keep the money, and its own account is not touched.
+//!
+//! The parent never waits for a server: it raises the server's [`PARENT_SIGNAL`](../../abi/constant.PARENT_SIGNAL.html), the server fetches
+//! the request by [`ParentRequest::Next`] and answers by [`ParentRequest::Answer`] when it is ready. Only
+//! then does the client get its answer. A server that does not answer stalls that one request.
+
+use crate::{Message, Service, message::Text, protocol};
+
+protocol! {
+    /// Requests of a component to its parent.
+    pub enum ParentRequest {
+        /// Opens a session. Text: the name wanted (of a ROM, else empty). Answer: session number; the session capability.
+        Open = 1 {
+            /// [`Service`] wire value.
+            service,
+            /// RAM to donate, in bytes.
+            ram,
+            /// Capabilities to donate.
+            caps,
+            /// Argument of the service.
+            argument,
+        },
+        /// Closes a session; answered once the server has let go and the donation is back.
+        Close = 2 {
+            /// As `Open` answered.
+            session,
+        },
+        /// Ends the component; not answered. Text: a last word.
+        Exit = 3 {
+            /// 0: success.
+            code,
+        },
+        /// For servers: the next request that waits. Answer: see [`ServerEvent`]; the session account of an `Open`.
+        Next = 4,
+        /// For servers: answers a request. Caps: the session capability, if status is 0 and it was an `Open`.
+        Answer = 5 {
+            /// Request number of the [`ServerEvent`].
+            request,
+            /// 0 or the label of an [`Error`](crate::Error).
+            status,
+        },
+    }
+}
+
+/// What a parent asks of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// A client wants a session.
+    Open {
+        /// Number to answer with, and of the session in a later `Close`.
+        request: u32,
+        /// Which of the server's services.
+        service: Service,
+        /// Donated RAM in bytes: the session account has that much.
+        ram: u32,
+        /// Donated capabilities.
+        caps: u32,
+        /// Argument of the service.
+        argument: u32,
+        /// The client's label.
+        label: Text,
+    },
+    /// A session is over: release everything and answer.
+    Close {
+        /// The session's number.
+        request: u32,
+    },
+}
+
+impl ServerEvent {
+    /// The answer that carries an event, or none.
+    pub fn encode(event: Option<&Self>) -> Message {
+        match event {
+            None => Message::from_words(0, &[0]),
+            Some(Self::Open { request, service, ram, caps, argument, label }) => {
+                let mut message = Message::from_words(0, &[1, *request, *service as u32, *ram, *caps, *argument]);
+                message.push_text(label);
+                message
+            }
+            Some(Self::Close { request }) => Message::from_words(0, &[2, *request]),
+        }
+    }
+
+    /// What an answer carries. `None`: nothing waits, or the answer is malformed.
+    pub fn decode(message: &Message) -> Option<Self> {
+        match (message.word(0)?, message.words()) {
+            (1, [_, request, service, ram, caps, argument, ..]) => Some(Self::Open {
+                request: *request,
+                service: Service::from_wire(*service)?,
+                ram: *ram,
+                caps: *caps,
+                argument: *argument,
+                label: message.text(6)?,
+            }),
+            (2, [_, request]) => Some(Self::Close { request: *request }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_survive_the_wire() {
+        let open = ServerEvent::Open {
+            request: 7,
+            service: Service::Block,
+            ram: 65536,
+            caps: 4,
+            argument: 9,
+            label: Text::try_from("init -> sd-sum").unwrap(),
+        };
+        for event in [Some(open), Some(ServerEvent::Close { request: 3 }), None] {
+            assert_eq!(ServerEvent::decode(&ServerEvent::encode(event.as_ref())), event);
+        }
+    }
+}
