@@ -2,6 +2,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod label;
 pub mod service;
 
+pub use label::{Label, Selector};
 pub use service::Service;
