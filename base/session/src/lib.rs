@@ -10,10 +10,12 @@ extern crate std;
 
 pub mod core;
 mod error;
+pub mod label;
 pub mod message;
 pub mod parent;
 pub mod service;
 
 pub use error::Error;
+pub use label::{Label, Selector};
 pub use message::{Message, Text};
 pub use service::Service;
