@@ -14,9 +14,9 @@
 //! Nothing is created or destroyed by an operation on two accounts, so over a whole tree the sum of
 //! available and used quota is constant. Two laws make lending safe:
 //!
-//! 1. *The initial donation cannot be passed on.* What an account was opened with is neither lent nor
-//!    repaid before the account is settled; hence `initial + lent <= limit`, and a component can
-//!    always pay for what it was promised.
+//! 1. *The initial donation comes back as a whole.* What an account was opened with may be spent, and lent on
+//!    to accounts that are settled before this one, but it is not repaid piece by piece: its
+//!    lender cannot shrink a component below what it promised.
 //! 2. *Only what is free can be taken back.* Quota that is used or lent on stays until it is released
 //!    or repaid; hence `used + lent <= limit`.
 //!
@@ -222,7 +222,7 @@ impl Account {
 
     /// Opens an account with an initial donation from this one.
     ///
-    /// The new account can spend the initial donation but neither lend nor repay it; lend it more
+    /// The new account can spend and lend the initial donation but not repay it; lend it more
     /// with [`lend`](Self::lend).
     ///
     /// # Errors
@@ -271,13 +271,9 @@ impl Account {
             .saturating_sub(self.lent)
     }
 
-    /// What can still be lent or repaid: what is available, less what the initial donation reserves.
-    pub fn transferable(&self) -> Quota {
-        self.available().min(
-            self.limit
-                .saturating_sub(self.initial)
-                .saturating_sub(self.lent),
-        )
+    /// What can be repaid: what is available, less what the initial donation reserves.
+    pub fn repayable(&self) -> Quota {
+        self.available().min(self.limit.saturating_sub(self.initial))
     }
 
     /// Pays for new objects of this account's component: `quota` in total, `kernel` bytes of it for
@@ -320,11 +316,11 @@ impl Account {
     /// Lends `quota` to `borrower`.
     ///
     /// # Errors
-    /// [`OutOf`] if less than `quota` is [transferable](Self::transferable).
+    /// [`OutOf`] if less than `quota` is [available](Self::available).
     pub fn lend(&mut self, borrower: &mut Self, quota: Quota) -> Result<(), OutOf> {
         // In one tree no limit exceeds the root's; across two trees the borrower's could overflow.
         let room = Quota::new(u32::MAX, u32::MAX).saturating_sub(borrower.limit);
-        self.transferable().min(room).covers(quota)?;
+        self.available().min(room).covers(quota)?;
         self.lent.ram += quota.ram;
         self.lent.caps += quota.caps;
         borrower.limit.ram += quota.ram;
@@ -335,10 +331,10 @@ impl Account {
     /// Gives `quota` back to `lender`, the account that lent it.
     ///
     /// # Errors
-    /// [`RepayError`] if less than `quota` is [transferable](Self::transferable), or if `lender` never
+    /// [`RepayError`] if less than `quota` is [repayable](Self::repayable), or if `lender` never
     /// lent that much.
     pub fn repay(&mut self, lender: &mut Self, quota: Quota) -> Result<(), RepayError> {
-        self.transferable().covers(quota)?;
+        self.repayable().covers(quota)?;
         let lent = lender.lent.checked_sub(quota);
         lender.lent = lent.ok_or(RepayError::NotTheLender { lent: lender.lent })?;
         self.limit = self.limit.saturating_sub(quota);
