@@ -44,13 +44,14 @@ protocol! {
         CreateDataspace = 6 {
             /// Size in bytes, rounded up to 4096.
             bytes,
-            /// [`CONTIGUOUS`] or 0.
+            /// [`CONTIGUOUS`], [`SMALL_PAGES`].
             flags,
         },
         /// Frees a dataspace made from this account, wherever it is attached. Caps: the dataspace.
         FreeDataspace = 7,
         /// Makes a protection domain: address space, capability space, endpoint and notification. Text: the
-        /// name, which becomes the last part of its label. Answer: the domain, with the rights of a parent.
+        /// name, which becomes the last part of its label. Caps: the caller's own domain. Answer: the domain, with the
+        /// rights of a parent.
         CreateDomain = 8 {
             /// Log2 of the slots of its capability space, 5 to 12.
             slot_bits,
@@ -64,6 +65,9 @@ protocol! {
 
 /// Flag of a dataspace: physically contiguous, aligned to its size rounded up to a power of two.
 pub const CONTIGUOUS: u32 = 1;
+/// Flag of a dataspace: frames of 4096 bytes only, so that it can be attached anywhere and in parts. Without it, large frames
+/// are used where they fit; such a dataspace is attached where core chooses.
+pub const SMALL_PAGES: u32 = 2;
 
 /// What an account holds, as words of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

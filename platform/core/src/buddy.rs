@@ -27,8 +27,8 @@
 pub const PAGE_BITS: u8 = 12;
 /// Log2 of a chunk, the largest block the kernel holds as one untyped.
 pub const CHUNK_BITS: u8 = 20;
-/// Log2 of the memory the trees can describe: 1 GiB, the most a Zynq-7000 can address as DDR.
-pub const RAM_BITS: u8 = 30;
+/// Log2 of the memory the trees can describe: 512 MiB, the most that the kernel can map of it.
+pub const RAM_BITS: u8 = 29;
 /// Number of chunks in the described memory.
 pub const CHUNKS: usize = 1 << (RAM_BITS - CHUNK_BITS);
 /// Nodes of a chunk's tree, and slots of its CNode.

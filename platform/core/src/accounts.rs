@@ -1,0 +1,203 @@
+//! Accounts: open, lend, repay, close.
+
+use ledger::{Quota, RepayError};
+use session::Error;
+
+use crate::kernel::Kernel;
+use crate::objects::{Account, Links, Object, PieceKind};
+use crate::store::{Key, Store};
+use crate::system::{Result, System, poverty};
+
+impl<K: Kernel> System<'_, K> {
+    /// Makes an account from `lender` with a donation.
+    pub fn create_account(&mut self, lender: Key, donation: Quota) -> Result<Key> {
+        self.charge(lender, 0, 1, 0)?;
+        let created = self.create_account_charged(lender, donation);
+        if created.is_err() {
+            self.refund(lender, 0, 1, 0);
+        }
+        created
+    }
+
+    fn create_account_charged(&mut self, lender: Key, donation: Quota) -> Result<Key> {
+        let empty = Account {
+            ledger: ledger::Account::root(Quota::ZERO),
+            lender: Some(lender),
+            first_child: None,
+            siblings: Links::default(),
+            pages: None,
+            free_entry: None,
+            cap_pages: None,
+            slab: None,
+            spare: [None; 4],
+            master: None,
+        };
+        let key = self.insert(lender, Object::Account(empty))?;
+        let master = match self.make_master(lender, key.badge()) {
+            Ok(master) => master,
+            Err(error) => {
+                self.remove(key)?;
+                return Err(error);
+            }
+        };
+        // Only now: the entry and the slot may have cost the lender a page.
+        match self.account_mut(lender)?.ledger.open(donation) {
+            Ok(ledger) => {
+                let next = self.account_mut(lender)?.first_child.replace(key);
+                if let Some(next) = next {
+                    self.account_mut(next)?.siblings.previous = Some(key);
+                }
+                let account = self.account_mut(key)?;
+                account.ledger = ledger;
+                account.master = Some(master);
+                account.siblings.next = next;
+                Ok(key)
+            }
+            Err(out_of) => {
+                self.drop_master(Some(master));
+                self.remove(key)?;
+                Err(poverty(out_of))
+            }
+        }
+    }
+
+    fn pair(&mut self, lender: Key, borrower: Key) -> Result<(&mut Account, &mut Account)> {
+        match self.store.get_two_mut(lender, borrower) {
+            Some((Object::Account(from), Object::Account(to))) if to.lender == Some(lender) => Ok((from, to)),
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    /// Donates more to an account made from `lender`.
+    pub fn lend(&mut self, lender: Key, borrower: Key, quota: Quota) -> Result<()> {
+        let (from, to) = self.pair(lender, borrower)?;
+        from.ledger.lend(&mut to.ledger, quota).map_err(poverty)
+    }
+
+    /// Takes unused quota back from an account made from `lender`.
+    pub fn repay(&mut self, lender: Key, borrower: Key, quota: Quota) -> Result<()> {
+        let (to, from) = self.pair(lender, borrower)?;
+        from.ledger.repay(&mut to.ledger, quota).map_err(|error| match error {
+            RepayError::OutOf(out_of) => poverty(out_of),
+            _ => Error::Invalid,
+        })
+    }
+
+    /// Destroys an account made from `lender`, everything made from it, and all accounts made from it in turn.
+    pub fn close_account(&mut self, lender: Key, account: Key) -> Result<()> {
+        self.pair(lender, account)?;
+        let mut at = account;
+        loop {
+            if let Some(child) = self.account(at)?.first_child {
+                at = child;
+                continue;
+            }
+            let lender = self.account(at)?.lender.ok_or(Error::Invalid)?;
+            self.close_leaf(lender, at)?;
+            if at == account {
+                return Ok(());
+            }
+            at = lender;
+        }
+    }
+
+    fn close_leaf(&mut self, lender: Key, key: Key) -> Result<()> {
+        self.drop_objects(key, |object| matches!(object, Object::Thread(_) | Object::Domain(_)))?;
+        self.drop_objects(key, |_| true)?;
+        // What is left is bookkeeping: CNodes, whose entries are in the pages, and pages, whose frames are in the CNodes. So first
+        // the CNodes are listed elsewhere, then the pages go, then the CNodes.
+        let mut doomed = None;
+        let mut page = self.account(key)?.pages;
+        while let Some(header) = page {
+            for entry in Store::entries(header) {
+                if let Some(Object::CapPage(cap_page)) = self.store.get(entry) {
+                    let (node, block) = (cap_page.node, cap_page.block);
+                    self.memory.doom(node, block, doomed);
+                    doomed = Some(node);
+                }
+            }
+            page = self.header(header)?.next;
+        }
+        let mut page = self.account(key)?.pages;
+        while let Some(header) = page {
+            let (block, next) = {
+                let header = self.header(header)?;
+                (header.block, header.next)
+            };
+            self.store.remove_page(header);
+            self.give_block(key, block, true);
+            page = next;
+        }
+        while let Some(node) = doomed {
+            let (block, next) = self.memory.doomed(node).ok_or(Error::Kernel)?;
+            self.give_block(key, block, true);
+            self.memory.give_top(node);
+            doomed = next;
+        }
+        let (links, master) = {
+            let account = self.account_mut(key)?;
+            account.pages = None;
+            (account.siblings, account.master.take())
+        };
+        let (to, from) = self.pair(lender, key)?;
+        let settled = from.ledger.settle(&mut to.ledger);
+        if to.first_child == Some(key) {
+            to.first_child = links.next;
+        }
+        self.defects += u32::from(settled.is_err());
+        if let Some(previous) = links.previous {
+            self.account_mut(previous)?.siblings.next = links.next;
+        }
+        if let Some(next) = links.next {
+            self.account_mut(next)?.siblings.previous = links.previous;
+        }
+        self.drop_master(master);
+        self.remove(key)?;
+        self.refund(lender, 0, 1, 0);
+        Ok(())
+    }
+
+    /// Destroys the account's objects that satisfy `wanted`, in one pass: dropping an object frees entries but moves none.
+    fn drop_objects(&mut self, account: Key, wanted: impl Fn(&Object) -> bool) -> Result<()> {
+        let mut page = self.account(account)?.pages;
+        while let Some(header) = page {
+            for key in Store::entries(header) {
+                match self.store.get(key) {
+                    Some(object) if !wanted(object) => Ok(()),
+                    Some(Object::Domain(_)) => self.drop_domain(key),
+                    Some(Object::Thread(_)) => self.drop_thread(key),
+                    Some(Object::Interrupt(_)) => self.drop_interrupt(key),
+                    Some(Object::Dataspace(_)) => self.drop_dataspace(key),
+                    Some(Object::Region(_)) => self.drop_region(key),
+                    Some(Object::Piece(piece)) if piece.live && piece.charged => self.drop_charged_piece(key),
+                    _ => Ok(()),
+                }?;
+            }
+            page = self.header(header)?.next;
+        }
+        Ok(())
+    }
+
+    /// Makes an endpoint or notification for the account's own use and returns its key.
+    pub fn create_piece(&mut self, account: Key, kind: PieceKind) -> Result<Key> {
+        self.charge(account, 0, 1, 0)?;
+        match self.make_piece(account, kind) {
+            Ok(key) => {
+                self.piece_mut(key)?.charged = true;
+                Ok(key)
+            }
+            Err(error) => {
+                self.refund(account, 0, 1, 0);
+                Err(error)
+            }
+        }
+    }
+
+    fn drop_charged_piece(&mut self, key: Key) -> Result<()> {
+        let account = self.owner(key)?;
+        self.piece_mut(key)?.charged = false;
+        self.drop_piece(key)?;
+        self.refund(account, 0, 1, 0);
+        Ok(())
+    }
+}

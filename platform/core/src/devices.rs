@@ -1,0 +1,190 @@
+//! Device registers and interrupts.
+//!
+//! Device memory comes from the kernel as untypeds that may be much larger than a device. They are halved on demand
+//! down to one page, and stay so: device untypeds cost the kernel nothing to split, and there are few devices. The nodes
+//! of these trees are core's own; what a client has of a device, the frame and the interrupt handler, its account pays.
+
+use session::Error;
+
+use crate::buddy::PAGE_BITS;
+use crate::kernel::{Kernel, Object as KernelObject, Slot};
+use crate::objects::{Device, Extent, Interrupt, Memory as Kind, Object};
+use crate::store::Key;
+use crate::system::{PAGE, Result, System};
+
+/// Most pages of one device.
+const PAGES: u32 = 128;
+
+impl<K: Kernel> System<'_, K> {
+    /// Enters a device untyped.
+    pub fn add_device(&mut self, slot: Slot, base: u32, bits: u8) -> Result<()> {
+        let root = self.root()?;
+        let next = self.devices;
+        self.devices = Some(self.insert(root, Object::Device(Device { slot, base, bits, halves: None, taken: false, next }))?);
+        Ok(())
+    }
+
+    /// Makes a dataspace of a device's registers.
+    pub fn io_memory(&mut self, account: Key, base: u32, bytes: u32) -> Result<Key> {
+        let bytes = bytes.checked_next_multiple_of(PAGE).filter(|bytes| *bytes > 0 && *bytes <= PAGES * PAGE);
+        let bytes = bytes.ok_or(Error::Invalid)?;
+        if base % PAGE != 0 || base.checked_add(bytes - 1).is_none() {
+            return Err(Error::Invalid);
+        }
+        let key = self.new_dataspace(account, bytes, Kind::Device(base))?;
+        for page in (0..bytes / PAGE).rev() {
+            if let Err(error) = self.add_device_page(account, key, base + page * PAGE) {
+                self.drop_dataspace(key)?;
+                return Err(error);
+            }
+        }
+        Ok(key)
+    }
+
+    fn add_device_page(&mut self, account: Key, dataspace: Key, address: u32) -> Result<()> {
+        let device = self.take_device(address)?;
+        let made = self.take_run(account, 1).and_then(|first| {
+            let next = self.dataspace(dataspace)?.extents;
+            let slot = self.device(device)?.slot;
+            let extent = Extent { block: None, device: Some(device), first, frame_bits: PAGE_BITS, count: 1, next };
+            let made = match self.kernel.retype(slot, KernelObject::Frame(PAGE_BITS), first, 1) {
+                Ok(()) => self.insert(account, Object::Extent(extent)),
+                Err(refused) => Err(refused.into()),
+            };
+            if made.is_err() {
+                let revoked = self.kernel.revoke(slot);
+                self.note(revoked);
+                self.give_run(first, 1);
+            }
+            made
+        });
+        match made {
+            Ok(extent) => {
+                self.dataspace_mut(dataspace)?.extents = Some(extent);
+                Ok(())
+            }
+            Err(error) => {
+                self.device_mut(device)?.taken = false;
+                Err(error)
+            }
+        }
+    }
+
+    /// Finds the page of a device and marks it as taken.
+    fn take_device(&mut self, address: u32) -> Result<Key> {
+        let mut at = self.devices;
+        let mut key = loop {
+            let key = at.ok_or(Error::NotFound)?;
+            let device = self.device(key)?;
+            if address.wrapping_sub(device.base) >> device.bits == 0 {
+                break key;
+            }
+            at = device.next;
+        };
+        while self.device(key)?.bits > PAGE_BITS {
+            let halves = match self.device(key)?.halves {
+                Some(halves) => halves,
+                None => self.halve(key)?,
+            };
+            let [low, high] = halves;
+            key = if address >= self.device(high)?.base { high } else { low };
+        }
+        let device = self.device_mut(key)?;
+        if device.taken {
+            return Err(Error::Busy);
+        }
+        device.taken = true;
+        Ok(key)
+    }
+
+    /// Whether somebody has the page of a device.
+    pub fn device_taken(&self, address: u32) -> bool {
+        let mut at = self.devices;
+        while let Some(key) = at {
+            let Ok(device) = self.device(key) else { return false };
+            if address.wrapping_sub(device.base) >> device.bits != 0 {
+                at = device.next;
+                continue;
+            }
+            match device.halves {
+                Some([low, high]) => {
+                    let above = self.device(high).is_ok_and(|high| address >= high.base);
+                    at = Some(if above { high } else { low });
+                }
+                None => return device.taken,
+            }
+        }
+        false
+    }
+
+    fn halve(&mut self, key: Key) -> Result<[Key; 2]> {
+        let root = self.root()?;
+        let (slot, base, bits) = {
+            let device = self.device(key)?;
+            (device.slot, device.base, device.bits - 1)
+        };
+        let first = self.take_run(root, 2)?;
+        if self.kernel.retype(slot, KernelObject::Untyped(bits), first, 2).is_err() {
+            self.give_run(first, 2);
+            return Err(Error::Kernel);
+        }
+        let mut halves = [key; 2];
+        for (index, half) in (0..).zip(halves.iter_mut()) {
+            let device = Device {
+                slot: first.plus(index),
+                base: base + (index << bits),
+                bits,
+                halves: None,
+                taken: false,
+                next: None,
+            };
+            *half = self.insert(root, Object::Device(device))?;
+        }
+        self.device_mut(key)?.halves = Some(halves);
+        Ok(halves)
+    }
+
+    /// Frees the page of a device.
+    pub(crate) fn give_device(&mut self, key: Key) -> Result<()> {
+        let slot = self.device(key)?.slot;
+        let revoked = self.kernel.revoke(slot);
+        self.note(revoked);
+        self.device_mut(key)?.taken = false;
+        Ok(())
+    }
+
+    /// Makes the handler of an interrupt; the kernel gives each only once.
+    pub fn interrupt(&mut self, account: Key, number: u32) -> Result<Slot> {
+        self.charge(account, 0, 1, 0)?;
+        let made = self.take_run(account, 1).and_then(|slot| {
+            let made = match self.kernel.interrupt(number, slot) {
+                Ok(()) => {
+                    self.insert(account, Object::Interrupt(Interrupt { number, slot })).inspect_err(|_| {
+                        let deleted = self.kernel.delete(slot);
+                        self.note(deleted);
+                    })
+                }
+                Err(_) => Err(Error::Busy),
+            };
+            if made.is_err() {
+                self.give_run(slot, 1);
+            }
+            made.map(|_| slot)
+        });
+        if made.is_err() {
+            self.refund(account, 0, 1, 0);
+        }
+        made
+    }
+
+    pub(crate) fn drop_interrupt(&mut self, key: Key) -> Result<()> {
+        let account = self.owner(key)?;
+        let Object::Interrupt(interrupt) = self.remove(key)? else { return Err(Error::Kernel) };
+        // Copies are the driver's; without the last of them the kernel masks the interrupt.
+        let revoked = self.kernel.revoke(interrupt.slot);
+        self.note(revoked);
+        self.empty_run(interrupt.slot, 1);
+        self.refund(account, 0, 1, 0);
+        Ok(())
+    }
+}

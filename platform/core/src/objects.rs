@@ -1,0 +1,327 @@
+//! What core remembers: one struct for each kind of object.
+
+use crate::buddy::Block;
+use crate::kernel::Slot;
+use crate::store::Key;
+
+/// Runs of frame capabilities that one region can consist of.
+pub const REGION_RUNS: usize = 4;
+/// Address windows of a domain: each 256 MiB wide.
+pub const WINDOWS: usize = 13;
+
+/// Any object.
+#[derive(Debug)]
+pub enum Object {
+    /// First entry of a page.
+    Header(Header),
+    /// A free entry, and the next free one of its account.
+    Free(Option<Key>),
+    /// An account.
+    Account(Account),
+    /// A CNode for an account's capabilities.
+    CapPage(CapPage),
+    /// An untyped that small kernel objects are made from.
+    Slab(Slab),
+    /// A kernel object.
+    Piece(Piece),
+    /// Memory to attach.
+    Dataspace(Dataspace),
+    /// Frames of a dataspace that lie in one block.
+    Extent(Extent),
+    /// A dataspace attached to a domain.
+    Region(Region),
+    /// A protection domain.
+    Domain(Domain),
+    /// A domain's label.
+    Label(session::Label),
+    /// Which megabytes of 256 are taken in a domain.
+    Window(Window),
+    /// A thread.
+    Thread(Thread),
+    /// An interrupt handler.
+    Interrupt(Interrupt),
+    /// A node of a device untyped.
+    Device(Device),
+}
+
+/// First entry of a page of objects.
+#[derive(Debug)]
+pub struct Header {
+    /// The account that paid for the page; all objects in it are that account's. `None`: core's first page.
+    pub account: Option<Key>,
+    /// The account's next page.
+    pub next: Option<Key>,
+    /// The page's memory.
+    pub block: Block,
+    /// Its frame.
+    pub frame: Slot,
+}
+
+/// An account.
+#[derive(Debug)]
+pub struct Account {
+    /// The numbers.
+    pub ledger: ledger::Account,
+    /// Who lent it.
+    pub lender: Option<Key>,
+    /// First account made from it.
+    pub first_child: Option<Key>,
+    /// Neighbours among the accounts made from the same lender.
+    pub siblings: Links,
+    /// Its pages of objects.
+    pub pages: Option<Key>,
+    /// Free entries in them.
+    pub free_entry: Option<Key>,
+    /// Its CNodes with free slots.
+    pub cap_pages: Option<Key>,
+    /// The slab that new small objects come from.
+    pub slab: Option<Key>,
+    /// Used-up objects to use again, by kind.
+    pub spare: [Option<Key>; 4],
+    /// Core's capability for it.
+    pub master: Option<Slot>,
+}
+
+/// Neighbours in a doubly linked list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The one before.
+    pub previous: Option<Key>,
+    /// The one behind.
+    pub next: Option<Key>,
+}
+
+/// A CNode for an account's capabilities.
+#[derive(Debug)]
+pub struct CapPage {
+    /// Its first-level slot.
+    pub node: u32,
+    /// Its memory.
+    pub block: Block,
+    /// One bit for each slot in use.
+    pub used: [u32; 8],
+    /// The account's next CNode with free slots.
+    pub next: Option<Key>,
+    /// Whether it is in that list.
+    pub listed: bool,
+}
+
+/// An untyped that small kernel objects are made from, front to back.
+#[derive(Debug)]
+pub struct Slab {
+    /// Its memory.
+    pub block: Block,
+    /// Bytes handed out.
+    pub filled: u32,
+    /// Objects in use.
+    pub live: u32,
+    /// Every object ever made from it.
+    pub pieces: Option<Key>,
+}
+
+/// A kernel object.
+#[derive(Debug)]
+pub struct Piece {
+    /// What it is.
+    pub kind: PieceKind,
+    /// Its capability.
+    pub slot: Slot,
+    /// Where its memory comes from.
+    pub origin: Origin,
+    /// The next one of the same slab.
+    pub next_in_slab: Option<Key>,
+    /// Neighbours in the account's list of spare objects, or, of page tables, the next of the region or domain.
+    pub links: Links,
+    /// Whether somebody uses it.
+    pub live: bool,
+    /// Whether it counts as a capability of its account.
+    pub charged: bool,
+    /// Which megabyte a page table translates.
+    pub megabyte: u32,
+}
+
+/// Small kernel objects that are kept for reuse, and others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PieceKind {
+    /// Thread control block.
+    Tcb = 0,
+    /// Endpoint.
+    Endpoint = 1,
+    /// Notification.
+    Notification = 2,
+    /// Page table.
+    PageTable = 3,
+    /// Page directory.
+    PageDirectory,
+    /// CNode of that log2 number of slots.
+    CNode(u8),
+}
+
+/// Where a kernel object's memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Part of a slab.
+    Slab(Key),
+    /// A block of its own.
+    Block(Block),
+}
+
+/// Memory to attach.
+#[derive(Debug)]
+pub struct Dataspace {
+    /// Size in bytes, a multiple of 4096.
+    pub bytes: u32,
+    /// What it is made of.
+    pub kind: Memory,
+    /// First extent.
+    pub extents: Option<Key>,
+    /// First region that maps it.
+    pub regions: Option<Key>,
+    /// Core's capability for it.
+    pub master: Option<Slot>,
+}
+
+/// Kinds of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// RAM of whoever pays.
+    Ram,
+    /// RAM in one piece, at that physical address.
+    Contiguous(u32),
+    /// Part of the boot image, never writeable.
+    Rom,
+    /// Device registers, at that physical address.
+    Device(u32),
+}
+
+/// Frames of a dataspace with neighbouring capabilities.
+#[derive(Debug)]
+pub struct Extent {
+    /// Memory that is given back with it.
+    pub block: Option<Block>,
+    /// The device untyped that is free again with it.
+    pub device: Option<Key>,
+    /// Capability of the first frame.
+    pub first: Slot,
+    /// Log2 of a frame's size.
+    pub frame_bits: u8,
+    /// Number of frames.
+    pub count: u32,
+    /// The next extent of the dataspace.
+    pub next: Option<Key>,
+}
+
+/// A run of neighbouring capability slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first.
+    pub first: Slot,
+    /// How many; 0 if the run is not there.
+    pub count: u32,
+}
+
+impl Run {
+    /// No slots.
+    pub const NONE: Self = Self { first: Slot::top(0), count: 0 };
+}
+
+/// A dataspace attached to a domain.
+#[derive(Debug)]
+pub struct Region {
+    /// Where it is attached.
+    pub domain: Key,
+    /// What is attached.
+    pub dataspace: Key,
+    /// First address.
+    pub address: u32,
+    /// Mapped bytes.
+    pub bytes: u32,
+    /// Capabilities of the mapped frames, in the order of their addresses.
+    pub runs: [Run; REGION_RUNS],
+    /// Page tables that exist for this region alone.
+    pub tables: Option<Key>,
+    /// Neighbours in the domain.
+    pub in_domain: Links,
+    /// Neighbours in the dataspace.
+    pub in_dataspace: Links,
+}
+
+/// A protection domain.
+#[derive(Debug)]
+pub struct Domain {
+    /// Its label.
+    pub label: Key,
+    /// Page directory.
+    pub directory: Key,
+    /// Capability space.
+    pub cnode: Key,
+    /// Endpoint.
+    pub endpoint: Key,
+    /// Notification.
+    pub notification: Key,
+    /// Its regions.
+    pub regions: Option<Key>,
+    /// Its threads.
+    pub threads: Option<Key>,
+    /// Page tables below the windows.
+    pub tables: Option<Key>,
+    /// Its address windows.
+    pub windows: [Option<Key>; WINDOWS],
+    /// Core's capability for it, with and without the rights of a parent.
+    pub masters: [Option<Slot>; 2],
+    /// Its parent's notification.
+    pub on_change: Option<Slot>,
+    /// Faults so far.
+    pub status: session::core::DomainStatus,
+    /// Highest priority of its threads.
+    pub priority: u8,
+    /// Whether it may see boot modules and hardware.
+    pub first: bool,
+}
+
+/// Which megabytes of 256 are taken.
+#[derive(Debug)]
+pub struct Window {
+    /// One bit each.
+    pub used: [u32; 8],
+}
+
+/// A thread.
+#[derive(Debug)]
+pub struct Thread {
+    /// Where it runs.
+    pub domain: Key,
+    /// Its thread control block.
+    pub tcb: Key,
+    /// Core's capability for it.
+    pub master: Option<Slot>,
+    /// Neighbours in the domain.
+    pub links: Links,
+}
+
+/// An interrupt handler.
+#[derive(Debug)]
+pub struct Interrupt {
+    /// GIC interrupt number.
+    pub number: u32,
+    /// Its capability.
+    pub slot: Slot,
+}
+
+/// A node of a device untyped: halved on demand, never merged.
+#[derive(Debug)]
+pub struct Device {
+    /// Its untyped.
+    pub slot: Slot,
+    /// Physical address.
+    pub base: u32,
+    /// Log2 of its size.
+    pub bits: u8,
+    /// Its halves.
+    pub halves: Option<[Key; 2]>,
+    /// A leaf of 4096 bytes that somebody has.
+    pub taken: bool,
+    /// The next untyped of the board.
+    pub next: Option<Key>,
+}

@@ -1,0 +1,421 @@
+//! Requests to core and their answers.
+//!
+//! The badge of the capability that was invoked names the object; the request's label says what to do with it. Core answers
+//! every request at once. What a badge may do is settled here: some requests need the rights of a parent, some
+//! only init may make.
+
+use ledger::Quota;
+use session::core::{
+    AccountInfo, AccountRequest, DataspaceRequest, DomainRequest, DomainStatus, HardwareRequest, ThreadRequest, fault_name,
+};
+use session::{Error, Label, Message};
+
+use crate::domains::{FAULT_BADGE, MAX_PRIORITY, PARENT_BADGE, ThreadArguments};
+use crate::kernel::{Kernel, Slot};
+use crate::log::{Console, Log};
+use crate::objects::{Memory as Kind, Object, PieceKind};
+use crate::store::Key;
+use crate::system::{Result, System};
+
+/// Badge of the hardware object.
+pub const HARDWARE_BADGE: u32 = 1 << 25;
+/// Most boot modules.
+pub const MODULES: usize = 64;
+
+/// A capability that came with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// One of core's own, named by its badge.
+    Own(u32),
+    /// Another one, in that slot.
+    Other(Slot),
+}
+
+/// A boot module.
+#[derive(Clone, Copy, Debug)]
+pub struct Module<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Capability of its first frame; the others follow.
+    pub first_frame: Slot,
+    /// Size in bytes.
+    pub bytes: u32,
+}
+
+/// An answer: its message, and a capability to go with it.
+#[derive(Debug)]
+pub struct Answer {
+    /// Label and words.
+    pub message: Message,
+    /// Capability.
+    pub capability: Option<Slot>,
+}
+
+/// Words of an answer and its capability.
+type Reply = (heapless::Vec<u32, 9>, Option<Slot>);
+
+/// Core with everything that requests can reach.
+pub struct Server<'a, K, C> {
+    /// The objects.
+    pub system: System<'a, K>,
+    /// The log.
+    pub log: Log<'a, C>,
+    modules: &'a [Module<'a>],
+    roms: [Option<Key>; MODULES],
+    log_rom: Option<Key>,
+    on_log: Option<Slot>,
+    hardware: Slot,
+    parent_signal: Slot,
+    console: u32,
+    label: Label,
+}
+
+/// Places that the server is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    /// Slot of the capability to the hardware object.
+    pub hardware: Slot,
+    /// Empty slot for a signal on its way to a parent.
+    pub parent_signal: Slot,
+    /// Empty slot for the notification that core's log signals.
+    pub on_log: Slot,
+    /// Physical address of the console's registers.
+    pub console: u32,
+}
+
+impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
+    /// A server for a system.
+    pub fn new(system: System<'a, K>, log: Log<'a, C>, modules: &'a [Module<'a>], places: Places, label: Label) -> Self {
+        Self {
+            system,
+            log,
+            modules,
+            roms: [None; MODULES],
+            log_rom: None,
+            on_log: None,
+            hardware: places.hardware,
+            parent_signal: places.parent_signal,
+            console: places.console,
+            label,
+        }
+    }
+
+    /// The dataspace that core's log is written to.
+    pub fn set_log_rom(&mut self, dataspace: Key) {
+        self.log_rom = Some(dataspace);
+    }
+
+    /// Writes a line of core's own.
+    pub fn say(&mut self, text: core::fmt::Arguments<'_>) {
+        self.log.line(&self.label, text);
+        self.wake_log_reader();
+    }
+
+    fn wake_log_reader(&mut self) {
+        if self.log.released
+            && let Some(notification) = self.on_log
+        {
+            self.system.kernel.signal(notification);
+        }
+    }
+
+    /// Notes a fault that came through a domain's fault capability.
+    pub fn fault(&mut self, badge: u32, status: DomainStatus) {
+        let Some(domain) = Key::from_badge(badge & !FAULT_BADGE) else { return };
+        let Ok(label) = self.system.label(domain) else { return };
+        self.log.line(
+            label,
+            format_args!(
+                "fault: {} at {:#010x}, address {:#010x}",
+                fault_name(status.fault),
+                status.instruction,
+                status.address
+            ),
+        );
+        self.wake_log_reader();
+        // The domain was found a moment ago.
+        let _ = self.system.fault(domain, status);
+    }
+
+    /// Answers a request.
+    pub fn serve(&mut self, badge: u32, message: &Message, capabilities: &[Capability]) -> Answer {
+        let reply = self.dispatch(badge, message, capabilities);
+        let label = Error::label(&reply);
+        let (words, capability) = reply.unwrap_or_default();
+        Answer { message: Message::from_words(label, &words), capability }
+    }
+
+    fn dispatch(&mut self, badge: u32, message: &Message, caps: &[Capability]) -> Result<Reply> {
+        if badge == HARDWARE_BADGE {
+            return self.hardware(message, caps);
+        }
+        let key = Key::from_badge(badge & !PARENT_BADGE).ok_or(Error::Invalid)?;
+        match self.system.object(key) {
+            Some(Object::Account(_)) => self.account(key, message, caps),
+            Some(Object::Domain(_)) => self.domain(key, badge & PARENT_BADGE != 0, message, caps),
+            Some(Object::Dataspace(dataspace)) => match DataspaceRequest::decode(message) {
+                Some((DataspaceRequest::Size, _)) => Ok(words(&[dataspace.bytes])),
+                None => Err(Error::Invalid),
+            },
+            Some(Object::Thread(_)) => self.thread(key, message),
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    fn account(&mut self, account: Key, message: &Message, caps: &[Capability]) -> Result<Reply> {
+        let (request, text) = AccountRequest::decode(message).ok_or(Error::Invalid)?;
+        let system = &mut self.system;
+        match request {
+            AccountRequest::CreateAccount { ram, caps } => {
+                let key = system.create_account(account, Quota::new(ram, caps))?;
+                Ok((heapless::Vec::new(), system.account(key)?.master))
+            }
+            AccountRequest::Lend { ram, caps: pieces } => {
+                system.lend(account, own(caps, 0)?, Quota::new(ram, pieces))?;
+                Ok(Reply::default())
+            }
+            AccountRequest::Repay { ram, caps: pieces } => {
+                system.repay(account, own(caps, 0)?, Quota::new(ram, pieces))?;
+                Ok(Reply::default())
+            }
+            AccountRequest::Info => {
+                let ledger = system.ledger(account)?;
+                let info = AccountInfo {
+                    ram: ledger.limit().ram,
+                    ram_lent: ledger.lent().ram,
+                    ram_used: ledger.used().ram,
+                    ram_kernel: ledger.kernel(),
+                    ram_peak: ledger.peak().ram,
+                    caps: ledger.limit().caps,
+                    caps_lent: ledger.lent().caps,
+                    caps_used: ledger.used().caps,
+                    caps_peak: ledger.peak().caps,
+                };
+                Ok(words(&info.to_words()))
+            }
+            AccountRequest::Close => {
+                system.close_account(account, own(caps, 0)?)?;
+                self.notice_console();
+                Ok(Reply::default())
+            }
+            AccountRequest::CreateDataspace { bytes, flags } => {
+                let key = system.create_dataspace(account, bytes, flags)?;
+                let dataspace = system.dataspace(key)?;
+                Ok((heapless::Vec::from_iter([dataspace.bytes]), dataspace.master))
+            }
+            AccountRequest::FreeDataspace => {
+                system.free_dataspace(account, own(caps, 0)?)?;
+                self.notice_console();
+                Ok(Reply::default())
+            }
+            AccountRequest::CreateDomain { slot_bits } => {
+                let label = message.text(text).ok_or(Error::Invalid)?;
+                let creator = own(caps, 0)?;
+                let label = system.label(creator)?.child(&label).map_err(|_| Error::Invalid)?;
+                let key = system.create_domain(account, label, slot_bits, false)?;
+                Ok((heapless::Vec::new(), system.domain(key)?.masters[1]))
+            }
+            AccountRequest::CreateEndpoint => {
+                let key = system.create_piece(account, PieceKind::Endpoint)?;
+                Ok((heapless::Vec::new(), Some(system.piece(key)?.slot)))
+            }
+            AccountRequest::CreateNotification => {
+                let key = system.create_piece(account, PieceKind::Notification)?;
+                Ok((heapless::Vec::new(), Some(system.piece(key)?.slot)))
+            }
+        }
+    }
+
+    fn domain(&mut self, domain: Key, parent: bool, message: &Message, caps: &[Capability]) -> Result<Reply> {
+        let (request, text) = DomainRequest::decode(message).ok_or(Error::Invalid)?;
+        let first = self.system.domain(domain)?.first;
+        let allowed = match request {
+            DomainRequest::Grant { .. }
+            | DomainRequest::Status
+            | DomainRequest::OnChange
+            | DomainRequest::Notification => parent,
+            DomainRequest::Rom | DomainRequest::Hardware | DomainRequest::OnLog => first,
+            _ => true,
+        };
+        if !allowed {
+            return Err(Error::Denied);
+        }
+        let system = &mut self.system;
+        match request {
+            DomainRequest::Attach { address, offset, bytes, flags } => {
+                let payer = self.payer(domain, caps.get(1))?;
+                let dataspace = own(caps, 0)?;
+                let region = self.system.attach(domain, dataspace, payer, [address, offset, bytes, flags])?;
+                Ok(words(&[self.system.region(region)?.address, region.badge()]))
+            }
+            DomainRequest::Detach { region } => {
+                system.detach(domain, Key::from_badge(region).ok_or(Error::Invalid)?)?;
+                Ok(Reply::default())
+            }
+            DomainRequest::Grant { slot } => {
+                let capability = match caps.first() {
+                    Some(Capability::Other(slot)) => *slot,
+                    Some(Capability::Own(badge)) => self.master(*badge)?,
+                    None => return Err(Error::Invalid),
+                };
+                self.system.grant(domain, slot, capability)?;
+                Ok(Reply::default())
+            }
+            DomainRequest::CreateThread { entry, stack, argument, ipc_buffer, priority, fault_slot } => {
+                let payer = self.payer(domain, caps.first())?;
+                let arguments = ThreadArguments {
+                    registers: [entry, stack, argument],
+                    ipc_buffer,
+                    priority: u8::try_from(priority).unwrap_or(MAX_PRIORITY).min(MAX_PRIORITY),
+                    fault_slot,
+                };
+                let key = self.system.create_thread(domain, payer, &arguments, parent)?;
+                Ok((heapless::Vec::new(), self.system.thread(key)?.master))
+            }
+            DomainRequest::Status => Ok(words(&system.domain(domain)?.status.to_words())),
+            DomainRequest::OnChange => {
+                system.on_change(domain, other(caps, 0)?)?;
+                Ok(Reply::default())
+            }
+            DomainRequest::Notification => {
+                // The slot is emptied here and not after the answer, so that it is free whatever happened.
+                let _ = system.kernel.delete(self.parent_signal);
+                system.parent_signal(domain, self.parent_signal)?;
+                Ok((heapless::Vec::new(), Some(self.parent_signal)))
+            }
+            DomainRequest::Log => {
+                let text = message.text(text).ok_or(Error::Invalid)?;
+                self.log.line(system.label(domain)?, format_args!("{}", text.trim_end_matches('\n')));
+                self.wake_log_reader();
+                Ok(Reply::default())
+            }
+            DomainRequest::Rom => {
+                let name = message.text(text).ok_or(Error::Invalid)?;
+                let (key, bytes) = self.rom(&name)?;
+                Ok((heapless::Vec::from_iter([bytes]), self.system.dataspace(key)?.master))
+            }
+            DomainRequest::Cache { region, offset, bytes, operation } => {
+                let region = Key::from_badge(region).ok_or(Error::Invalid)?;
+                system.maintain_cache(domain, region, [offset, bytes, operation])?;
+                Ok(Reply::default())
+            }
+            DomainRequest::Hardware => Ok((heapless::Vec::new(), Some(self.hardware))),
+            DomainRequest::OnLog => {
+                let root = system.root()?;
+                let slot = match self.on_log {
+                    Some(slot) => {
+                        // An empty slot takes the new one below.
+                        let _ = system.kernel.delete(slot);
+                        slot
+                    }
+                    None => system.take_run(root, 1)?,
+                };
+                self.on_log = Some(slot);
+                system.kernel.copy(other(caps, 0)?, slot)?;
+                Ok(Reply::default())
+            }
+        }
+    }
+
+    /// The account that a request names, or that of the domain.
+    fn payer(&self, domain: Key, capability: Option<&Capability>) -> Result<Key> {
+        match capability {
+            None => self.system.owner(domain),
+            Some(Capability::Own(badge)) => {
+                let key = Key::from_badge(*badge).ok_or(Error::Invalid)?;
+                self.system.account(key)?;
+                Ok(key)
+            }
+            Some(Capability::Other(_)) => Err(Error::Invalid),
+        }
+    }
+
+    /// Core's capability for the object of that badge.
+    fn master(&self, badge: u32) -> Result<Slot> {
+        if badge == HARDWARE_BADGE {
+            return Ok(self.hardware);
+        }
+        let key = Key::from_badge(badge & !PARENT_BADGE).ok_or(Error::Invalid)?;
+        let master = match self.system.object(key) {
+            Some(Object::Account(account)) => account.master,
+            Some(Object::Dataspace(dataspace)) => dataspace.master,
+            Some(Object::Thread(thread)) => thread.master,
+            Some(Object::Domain(domain)) => domain.masters[usize::from(badge & PARENT_BADGE != 0)],
+            _ => None,
+        };
+        master.ok_or(Error::Invalid)
+    }
+
+    fn thread(&mut self, thread: Key, message: &Message) -> Result<Reply> {
+        let (request, _) = ThreadRequest::decode(message).ok_or(Error::Invalid)?;
+        let tcb = self.system.tcb(thread)?;
+        match request {
+            ThreadRequest::Suspend => self.system.kernel.suspend(tcb)?,
+            ThreadRequest::Resume => self.system.kernel.resume(tcb)?,
+            ThreadRequest::SetPriority { priority } => self.system.set_priority(thread, priority)?,
+            ThreadRequest::Destroy => self.system.drop_thread(thread)?,
+        }
+        Ok(Reply::default())
+    }
+
+    fn hardware(&mut self, message: &Message, caps: &[Capability]) -> Result<Reply> {
+        let (request, _) = HardwareRequest::decode(message).ok_or(Error::Invalid)?;
+        let system = &mut self.system;
+        match request {
+            HardwareRequest::IoMem { base, bytes } => {
+                let key = system.io_memory(own(caps, 0)?, base, bytes)?;
+                if base == self.console {
+                    self.log.released = true;
+                }
+                Ok((heapless::Vec::new(), self.system.dataspace(key)?.master))
+            }
+            HardwareRequest::Irq { number } => Ok((heapless::Vec::new(), Some(system.interrupt(own(caps, 0)?, number)?))),
+            HardwareRequest::BusAddress => match system.dataspace(own(caps, 0)?)?.kind {
+                Kind::Contiguous(address) => Ok(words(&[address])),
+                _ => Err(Error::Invalid),
+            },
+        }
+    }
+
+    /// Takes the console back when nobody has its registers any more.
+    fn notice_console(&mut self) {
+        if self.log.released && !self.system.device_taken(self.console) {
+            self.log.reclaim();
+        }
+    }
+
+    fn rom(&mut self, name: &str) -> Result<(Key, u32)> {
+        if name == crate::log::MODULE {
+            let key = self.log_rom.ok_or(Error::NotFound)?;
+            return Ok((key, self.system.dataspace(key)?.bytes));
+        }
+        let at = self.modules.iter().position(|module| module.name == name).ok_or(Error::NotFound)?;
+        let module = *self.modules.get(at).ok_or(Error::NotFound)?;
+        let key = match self.roms.get(at).copied().flatten() {
+            Some(key) => key,
+            None => self.system.create_rom(module.first_frame, module.bytes)?,
+        };
+        if let Some(rom) = self.roms.get_mut(at) {
+            *rom = Some(key);
+        }
+        Ok((key, module.bytes))
+    }
+}
+
+fn words(words: &[u32]) -> Reply {
+    (heapless::Vec::from_iter(words.iter().copied()), None)
+}
+
+fn own(caps: &[Capability], index: usize) -> Result<Key> {
+    match caps.get(index) {
+        Some(Capability::Own(badge)) => Key::from_badge(badge & !PARENT_BADGE).ok_or(Error::Invalid),
+        _ => Err(Error::Invalid),
+    }
+}
+
+fn other(caps: &[Capability], index: usize) -> Result<Slot> {
+    match caps.get(index) {
+        Some(Capability::Other(slot)) => Ok(*slot),
+        _ => Err(Error::Invalid),
+    }
+}
