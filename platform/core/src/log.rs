@@ -129,7 +129,7 @@ mod tests {
         ring[1].fetch_add(5, Ordering::Relaxed);
         log.reclaim();
         log.line(&label, format_args!("three"));
-        assert_eq!(std::str::from_utf8(&log.console.0).unwrap(), "[core] one\r\n<reclaimed>e] two\r\n[core] three\r\n");
+        assert_eq!(std::str::from_utf8(&log.console.0).unwrap(), "[core] one\r\n<reclaimed>] two\r\n[core] three\r\n");
     }
 
     #[test]
