@@ -11,11 +11,14 @@ extern crate std;
 pub mod core;
 mod error;
 pub mod label;
+pub mod log;
 pub mod message;
 pub mod parent;
 pub mod service;
+mod transport;
 
 pub use error::Error;
 pub use label::{Label, Selector};
 pub use message::{Message, Text};
 pub use service::Service;
+pub use transport::Transport;

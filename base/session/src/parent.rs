@@ -16,7 +16,8 @@ use crate::{Message, Service, message::Text, protocol};
 protocol! {
     /// Requests of a component to its parent.
     pub enum ParentRequest {
-        /// Opens a session. Text: the name wanted (of a ROM, else empty). Answer: session number; the session capability.
+        /// Opens a session. Text: the name wanted (of a ROM, else empty). Caps: a notification, for services that tell of changes.
+        /// Answer: session number; the session capability.
         Open = 1 {
             /// [`Service`] wire value.
             service,

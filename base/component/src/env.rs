@@ -1,0 +1,164 @@
+//! The start of a component, its parent and its configuration.
+
+use abi::slot;
+use serde::Deserialize;
+use session::parent::{ParentRequest, ServerEvent};
+use session::{Error, Service};
+
+use crate::cap::{Capability, call, call_for_cap};
+use crate::platform::Account;
+
+/// What a component knows when it starts.
+#[derive(Debug)]
+pub struct Env {
+    config: &'static [u8],
+}
+
+/// A session with a server.
+#[derive(Debug)]
+pub struct Session {
+    id: u32,
+    /// What the server gave; services of core may need none.
+    pub capability: Option<Capability>,
+}
+
+impl Session {
+    /// Closes the session; the donation is back when this returns.
+    pub fn close(self) -> Result<(), Error> {
+        drop(self.capability);
+        call(slot::PARENT, &ParentRequest::Close { session: self.id }.encode(), &[]).map(drop)
+    }
+}
+
+/// What to open.
+#[derive(Clone, Copy, Debug)]
+pub struct Open<'a> {
+    /// The service.
+    pub service: Service,
+    /// The name wanted, for services that have several things.
+    pub name: &'a str,
+    /// RAM to donate, in bytes.
+    pub ram: u32,
+    /// Capabilities to donate.
+    pub caps: u32,
+    /// Argument of the service.
+    pub argument: u32,
+    /// A notification to go with the request.
+    pub notification: Option<u32>,
+}
+
+impl Open<'_> {
+    /// A session that needs nothing but a service.
+    pub const fn new(service: Service) -> Self {
+        Self { service, name: "", ram: 0, caps: 0, argument: 0, notification: None }
+    }
+}
+
+/// Opens a session.
+///
+/// # Errors
+/// [`Error::Denied`] without a route; [`Error::OutOfRam`], [`Error::OutOfCaps`] if the own account cannot pay the
+/// donation; [`Error::InsufficientRam`], [`Error::InsufficientCaps`] if the donation is too small for the server.
+pub fn open(open: &Open<'_>) -> Result<Session, Error> {
+    let Open { service, name, ram, caps, argument, notification } = *open;
+    let mut message = ParentRequest::Open { service: service as u32, ram, caps, argument }.encode();
+    message.push_text(name);
+    let (answer, capability) = match notification {
+        None => call_for_cap(slot::PARENT, &message, &[]),
+        Some(notification) => call_for_cap(slot::PARENT, &message, &[notification]),
+    }?;
+    Ok(Session { id: answer.word(0).ok_or(Error::Invalid)?, capability })
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// There is none.
+    Missing,
+    /// It does not fit what the component expects.
+    Malformed(serde_json_core::de::Error),
+}
+
+impl core::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Missing => write!(f, "no configuration: the system description gives this component none"),
+            Self::Malformed(error) => write!(f, "configuration: {error}"),
+        }
+    }
+}
+
+impl Env {
+    /// The configuration, checked completely.
+    pub fn config<T: Deserialize<'static>>(&self) -> Result<T, ConfigError> {
+        if self.config.is_empty() {
+            return Err(ConfigError::Missing);
+        }
+        serde_json_core::from_slice(self.config).map(|(config, _)| config).map_err(ConfigError::Malformed)
+    }
+}
+
+/// The next request of the parent to this server.
+pub(crate) fn next_request() -> Result<Option<(ServerEvent, Option<Account>)>, Error> {
+    let (answer, capability) = call_for_cap(slot::PARENT, &ParentRequest::Next.encode(), &[])?;
+    Ok(ServerEvent::decode(&answer).map(|event| (event, capability.map(Account::from_capability))))
+}
+
+/// Answers a request of the parent.
+pub(crate) fn answer(request: u32, result: Result<Option<u32>, Error>) -> Result<(), Error> {
+    let status = Error::label(&result);
+    let message = ParentRequest::Answer { request, status }.encode();
+    match result {
+        Ok(Some(cap)) => call(slot::PARENT, &message, &[cap]),
+        _ => call(slot::PARENT, &message, &[]),
+    }
+    .map(drop)
+}
+
+/// Ends the component: never returns.
+pub fn exit(code: u32, last_word: &str) -> ! {
+    let mut message = ParentRequest::Exit { code }.encode();
+    message.push_text(last_word);
+    let _ = call(slot::PARENT, &message, &[]);
+    loop {
+        // The parent does not answer; should it have refused, there is nothing left to do but to wait for the end.
+        crate::gate::wait(slot::NOTIFICATION);
+    }
+}
+
+#[cfg(target_os = "none")]
+mod target {
+    use super::{Env, exit};
+    use abi::{IPC_BASE, START_INFO_OFFSET, StartInfo};
+
+    /// Starts a component: called by [`entry!`](crate::entry).
+    pub fn start(main: fn(Env) -> Result<(), session::Error>) -> ! {
+        if !crate::gate::is_compatible() {
+            // Without a gate there is no way to say so; the fault that follows is reported to the parent.
+            loop {
+                core::hint::spin_loop();
+            }
+        }
+        // SAFETY: the parent has mapped the page and filled the structure before this thread started; nothing writes to that part
+        // of the page afterwards.
+        let info = unsafe { &*core::ptr::with_exposed_provenance::<StartInfo>(IPC_BASE + START_INFO_OFFSET) };
+        crate::cap::set_slots(info.slots);
+        let config = info.config.get(..info.config_len as usize).unwrap_or(&[]);
+        match main(Env { config }) {
+            Ok(()) => exit(0, ""),
+            Err(error) => {
+                crate::log!("failed: {error}");
+                exit(1, "")
+            }
+        }
+    }
+
+    #[panic_handler]
+    fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+        crate::log!("{info}");
+        exit(101, "panicked")
+    }
+}
+
+#[cfg(target_os = "none")]
+pub use target::start;

@@ -1,0 +1,343 @@
+//! A component's own account, domain and dataspaces.
+
+use core::sync::atomic::AtomicU32;
+
+use abi::slot;
+use session::core::{AccountInfo, AccountRequest, DataspaceRequest, DomainRequest, HardwareRequest};
+use session::{Error, Message};
+
+use crate::cap::{Capability, call, call_for_cap};
+
+/// An account: the component's own, or one that was made from it or lent to it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Account(Holder);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Holder {
+    Own,
+    Held(Capability),
+}
+
+fn brought(answer: (Message, Option<Capability>)) -> Result<Capability, Error> {
+    answer.1.ok_or(Error::Invalid)
+}
+
+impl Account {
+    /// The component's own account.
+    pub const fn own() -> Self {
+        Self(Holder::Own)
+    }
+
+    /// The account that a capability stands for.
+    pub const fn from_capability(capability: Capability) -> Self {
+        Self(Holder::Held(capability))
+    }
+
+    /// Its slot.
+    pub fn slot(&self) -> u32 {
+        match &self.0 {
+            Holder::Own => slot::ACCOUNT,
+            Holder::Held(capability) => capability.slot(),
+        }
+    }
+
+    /// Makes an account with a donation of `ram` bytes and `caps` capabilities from this one.
+    pub fn create_account(&self, ram: u32, caps: u32) -> Result<Self, Error> {
+        let request = AccountRequest::CreateAccount { ram, caps };
+        brought(call_for_cap(self.slot(), &request.encode(), &[])?).map(Self::from_capability)
+    }
+
+    /// Donates more to an account made from this one.
+    pub fn lend(&self, to: &Self, ram: u32, caps: u32) -> Result<(), Error> {
+        call(self.slot(), &AccountRequest::Lend { ram, caps }.encode(), &[to.slot()]).map(drop)
+    }
+
+    /// Takes unused quota back from an account made from this one.
+    pub fn repay(&self, from: &Self, ram: u32, caps: u32) -> Result<(), Error> {
+        call(self.slot(), &AccountRequest::Repay { ram, caps }.encode(), &[from.slot()]).map(drop)
+    }
+
+    /// What it holds.
+    pub fn info(&self) -> Result<AccountInfo, Error> {
+        let answer = call(self.slot(), &AccountRequest::Info.encode(), &[])?;
+        AccountInfo::from_words(answer.words()).ok_or(Error::Invalid)
+    }
+
+    /// Destroys an account made from this one with everything in it.
+    pub fn close(&self, account: Self) -> Result<(), Error> {
+        call(self.slot(), &AccountRequest::Close.encode(), &[account.slot()]).map(drop)
+    }
+
+    /// Makes a zero-filled RAM dataspace; `flags` as in [`session::core`].
+    pub fn create_dataspace(&self, bytes: u32, flags: u32) -> Result<Dataspace, Error> {
+        let request = AccountRequest::CreateDataspace { bytes, flags };
+        let (answer, capability) = call_for_cap(self.slot(), &request.encode(), &[])?;
+        let bytes = answer.word(0).ok_or(Error::Invalid)?;
+        Ok(Dataspace { capability: capability.ok_or(Error::Invalid)?, bytes })
+    }
+
+    /// Frees a dataspace made from this account.
+    pub fn free_dataspace(&self, dataspace: Dataspace) -> Result<(), Error> {
+        call(self.slot(), &AccountRequest::FreeDataspace.encode(), &[dataspace.slot()]).map(drop)
+    }
+
+    /// Makes a domain, named `name` below this component.
+    pub fn create_domain(&self, name: &str, slot_bits: u32) -> Result<Domain, Error> {
+        let mut message = AccountRequest::CreateDomain { slot_bits }.encode();
+        message.push_text(name);
+        brought(call_for_cap(self.slot(), &message, &[slot::DOMAIN])?).map(Domain::from_capability)
+    }
+
+    /// Makes a notification.
+    pub fn create_notification(&self) -> Result<Capability, Error> {
+        brought(call_for_cap(self.slot(), &AccountRequest::CreateNotification.encode(), &[])?)
+    }
+
+    /// Makes an endpoint.
+    pub fn create_endpoint(&self) -> Result<Capability, Error> {
+        brought(call_for_cap(self.slot(), &AccountRequest::CreateEndpoint.encode(), &[])?)
+    }
+}
+
+/// Memory to attach.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Dataspace {
+    capability: Capability,
+    bytes: u32,
+}
+
+impl Dataspace {
+    /// The dataspace that a capability stands for.
+    pub fn from_capability(capability: Capability) -> Result<Self, Error> {
+        let answer = call(capability.slot(), &DataspaceRequest::Size.encode(), &[])?;
+        Ok(Self { bytes: answer.word(0).ok_or(Error::Invalid)?, capability })
+    }
+
+    /// Its slot.
+    pub fn slot(&self) -> u32 {
+        self.capability.slot()
+    }
+
+    /// Its size in bytes.
+    pub fn bytes(&self) -> u32 {
+        self.bytes
+    }
+}
+
+/// A domain: the component's own, or a child's.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Domain(Holder);
+
+/// Where and how to attach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attach {
+    /// Address; 0 lets core choose.
+    pub address: u32,
+    /// First byte of the dataspace.
+    pub offset: u32,
+    /// Bytes; 0 for all.
+    pub bytes: u32,
+    /// [`session::core::WRITE`] and others.
+    pub flags: u32,
+}
+
+/// Arguments of a new thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewThread {
+    /// Address of its first instruction.
+    pub entry: u32,
+    /// Initial stack pointer.
+    pub stack: u32,
+    /// Its argument.
+    pub argument: u32,
+    /// Address of its IPC buffer.
+    pub ipc_buffer: u32,
+    /// Priority.
+    pub priority: u32,
+    /// Slot for its faults; 0: the main thread's.
+    pub fault_slot: u32,
+}
+
+impl Domain {
+    /// The component's own domain.
+    pub const fn own() -> Self {
+        Self(Holder::Own)
+    }
+
+    /// The domain that a capability stands for.
+    pub const fn from_capability(capability: Capability) -> Self {
+        Self(Holder::Held(capability))
+    }
+
+    /// Its slot.
+    pub fn slot(&self) -> u32 {
+        match &self.0 {
+            Holder::Own => slot::DOMAIN,
+            Holder::Held(capability) => capability.slot(),
+        }
+    }
+
+    /// Attaches a dataspace; `payer`: an account other than the domain's own. Returns address and region.
+    pub fn attach_at(&self, dataspace: &Dataspace, how: Attach, payer: Option<&Account>) -> Result<(u32, u32), Error> {
+        let Attach { address, offset, bytes, flags } = how;
+        let request = DomainRequest::Attach { address, offset, bytes, flags }.encode();
+        let answer = match payer {
+            None => call(self.slot(), &request, &[dataspace.slot()]),
+            Some(payer) => call(self.slot(), &request, &[dataspace.slot(), payer.slot()]),
+        }?;
+        match answer.words() {
+            [address, region] => Ok((*address, *region)),
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    /// Detaches a region.
+    pub fn detach(&self, region: u32) -> Result<(), Error> {
+        call(self.slot(), &DomainRequest::Detach { region }.encode(), &[]).map(drop)
+    }
+
+    /// Puts a capability into a child's slot.
+    pub fn grant(&self, slot: u32, capability: u32) -> Result<(), Error> {
+        call(self.slot(), &DomainRequest::Grant { slot }.encode(), &[capability]).map(drop)
+    }
+
+    /// Makes a thread and starts it.
+    pub fn create_thread(&self, new: NewThread) -> Result<Capability, Error> {
+        let NewThread { entry, stack, argument, ipc_buffer, priority, fault_slot } = new;
+        let request = DomainRequest::CreateThread { entry, stack, argument, ipc_buffer, priority, fault_slot };
+        brought(call_for_cap(self.slot(), &request.encode(), &[])?)
+    }
+
+    /// What became of a child.
+    pub fn status(&self) -> Result<session::core::DomainStatus, Error> {
+        let answer = call(self.slot(), &DomainRequest::Status.encode(), &[])?;
+        session::core::DomainStatus::from_words(answer.words()).ok_or(Error::Invalid)
+    }
+
+    /// Signals `notification` when a child's state changes.
+    pub fn on_change(&self, notification: u32) -> Result<(), Error> {
+        call(self.slot(), &DomainRequest::OnChange.encode(), &[notification]).map(drop)
+    }
+
+    /// A child's notification, to raise its parent signal.
+    pub fn notification(&self) -> Result<Capability, Error> {
+        brought(call_for_cap(self.slot(), &DomainRequest::Notification.encode(), &[])?)
+    }
+
+    /// Writes to core's log.
+    pub fn log(&self, text: &str) -> Result<(), Error> {
+        let mut message = DomainRequest::Log.encode();
+        message.push_text(text);
+        call(self.slot(), &message, &[]).map(drop)
+    }
+
+    /// A boot module and its size in bytes; for init alone.
+    pub fn rom(&self, name: &str) -> Result<(Dataspace, u32), Error> {
+        let mut message = DomainRequest::Rom.encode();
+        message.push_text(name);
+        let (answer, capability) = call_for_cap(self.slot(), &message, &[])?;
+        let bytes = answer.word(0).ok_or(Error::Invalid)?;
+        Ok((Dataspace { capability: capability.ok_or(Error::Invalid)?, bytes }, bytes))
+    }
+
+    /// The hardware object; for init alone.
+    pub fn hardware(&self) -> Result<Capability, Error> {
+        brought(call_for_cap(self.slot(), &DomainRequest::Hardware.encode(), &[])?)
+    }
+
+    /// Signals a notification when core writes to its log; for init alone.
+    pub fn on_log(&self, notification: u32) -> Result<(), Error> {
+        call(self.slot(), &DomainRequest::OnLog.encode(), &[notification]).map(drop)
+    }
+
+    /// Maintains the data cache for a part of a region.
+    pub fn maintain_cache(&self, region: u32, offset: u32, bytes: u32, operation: u32) -> Result<(), Error> {
+        call(self.slot(), &DomainRequest::Cache { region, offset, bytes, operation }.encode(), &[]).map(drop)
+    }
+}
+
+/// The right to hand out hardware, for a device manager.
+#[derive(Debug)]
+pub struct Hardware(pub(crate) Capability);
+
+impl Hardware {
+    /// The hardware object that a capability stands for.
+    pub const fn from_capability(capability: Capability) -> Self {
+        Self(capability)
+    }
+
+    /// Device registers, paid by `account`.
+    pub fn io_memory(&self, account: &Account, base: u32, bytes: u32) -> Result<Dataspace, Error> {
+        let request = HardwareRequest::IoMem { base, bytes };
+        brought(call_for_cap(self.0.slot(), &request.encode(), &[account.slot()])?).and_then(Dataspace::from_capability)
+    }
+
+    /// The handler of GIC interrupt `number`, paid by `account`.
+    pub fn interrupt(&self, account: &Account, number: u32) -> Result<Capability, Error> {
+        let request = HardwareRequest::Irq { number };
+        brought(call_for_cap(self.0.slot(), &request.encode(), &[account.slot()])?)
+    }
+
+    /// Where a contiguous dataspace lies for a DMA engine.
+    pub fn bus_address(&self, dataspace: &Dataspace) -> Result<u32, Error> {
+        let answer = call(self.0.slot(), &HardwareRequest::BusAddress.encode(), &[dataspace.slot()])?;
+        answer.word(0).ok_or(Error::Invalid)
+    }
+}
+
+/// A dataspace attached to the component's own address space. Dropping it detaches it.
+#[derive(Debug)]
+pub struct Attached {
+    address: u32,
+    bytes: u32,
+    region: u32,
+}
+
+impl Attached {
+    /// Attaches all of a dataspace where core chooses; `payer`: an account other than the component's own.
+    pub fn new(dataspace: &Dataspace, flags: u32, payer: Option<&Account>) -> Result<Self, Error> {
+        let (address, region) = Domain::own().attach_at(dataspace, Attach { flags, ..Attach::default() }, payer)?;
+        Ok(Self { address, bytes: dataspace.bytes, region })
+    }
+
+    /// First address.
+    pub fn address(&self) -> usize {
+        self.address as usize
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
+    /// The region, for cache maintenance.
+    pub fn region(&self) -> u32 {
+        self.region
+    }
+
+    /// Its words, for memory that is shared with other components: they may change at any time.
+    ///
+    /// The attachment must be plain memory: read-only memory must not be stored to.
+    pub fn words(&self) -> &[AtomicU32] {
+        // SAFETY: the region is mapped until `self` is dropped, is page-aligned, and consists of that many words; atomics
+        // permit that others change them. A store to a read-only mapping faults in a defined way and harms nobody else.
+        unsafe {
+            core::slice::from_raw_parts(
+                core::ptr::with_exposed_provenance::<AtomicU32>(self.address()),
+                self.bytes() / size_of::<AtomicU32>(),
+            )
+        }
+    }
+
+    /// A pointer to its first byte, for device registers.
+    pub fn pointer(&self) -> *mut u32 {
+        core::ptr::with_exposed_provenance_mut(self.address())
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // The region may be gone already, with the dataspace.
+        let _ = Domain::own().detach(self.region);
+    }
+}

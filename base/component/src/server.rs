@@ -1,0 +1,221 @@
+//! The main loop of a server.
+//!
+//! # Theory of operation
+//!
+//! A server has one endpoint. Each session has a copy of it with a badge, made when the session opens and taken back
+//! when it closes, so that the badge tells who calls and a closed session cannot call. The server's thread waits for
+//! calls and signals at once. Requests of at most four words that [`Server::fast`] answers never touch
+//! the message buffer, and answering and waiting is one system call: together they stay on the kernel's fast path.
+//!
+//! Session requests of the parent come as a signal; the loop fetches and answers them. What a session needs is paid
+//! by the session's account.
+
+use abi::{ENDPOINT_BADGE, Info, PARENT_SIGNAL, slot};
+use heapless::Vec;
+use session::parent::ServerEvent;
+use session::{Error, Label, Message, Service};
+
+use crate::cap::{self, Capability, load, store};
+use crate::env::{answer, next_request};
+use crate::gate::{self, Registers};
+use crate::platform::Account;
+
+/// A request for a session.
+#[derive(Debug)]
+pub struct OpenRequest {
+    /// Which of the server's services.
+    pub service: Service,
+    /// Who asks.
+    pub label: Label,
+    /// Donated RAM in bytes.
+    pub ram: u32,
+    /// Donated capabilities.
+    pub caps: u32,
+    /// Argument of the service.
+    pub argument: u32,
+}
+
+/// An answer to a session's request.
+#[derive(Debug)]
+pub struct Answer {
+    /// Words.
+    pub message: Message,
+    /// Slot of a capability to go with it.
+    pub capability: Option<u32>,
+}
+
+impl Answer {
+    /// An answer of words only.
+    pub fn words(words: &[u32]) -> Self {
+        Self { message: Message::from_words(0, words), capability: None }
+    }
+
+    /// An answer with a capability.
+    pub fn capability(slot: u32) -> Self {
+        Self { message: Message::new(0), capability: Some(slot) }
+    }
+}
+
+/// What a server does.
+pub trait Server {
+    /// State of a session.
+    type Session;
+
+    /// Opens a session for a client; `account` holds the donation. What is made from it vanishes with the session.
+    fn open(&mut self, request: &OpenRequest, account: Account) -> Result<Self::Session, Error>;
+
+    /// Closes a session: nothing of its account may be in use afterwards.
+    fn close(&mut self, session: Self::Session);
+
+    /// Answers a request; `received` is the capability that came with it.
+    fn request(
+        &mut self,
+        session: &mut Self::Session,
+        message: &Message,
+        received: Option<Capability>,
+    ) -> Result<Answer, Error>;
+
+    /// Answers a request of at most four words without capabilities, if it is one that matters for speed.
+    #[inline(always)]
+    fn fast(&mut self, session: &mut Self::Session, label: u32, words: [u32; 4]) -> Option<[u32; 4]> {
+        let _ = (session, label, words);
+        None
+    }
+
+    /// Handles signals other than the parent's.
+    fn signal<'s>(&mut self, signals: u32, sessions: impl Iterator<Item = &'s mut Self::Session>)
+    where
+        Self::Session: 's;
+}
+
+struct Open<S> {
+    request: u32,
+    session: S,
+    endpoint: Capability,
+}
+
+/// Runs a server for at most `N` sessions at a time; never returns.
+///
+/// # Errors
+/// Only if there is no room for the first capability to receive.
+pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
+    let mut sessions: [Option<Open<S::Session>>; N] = [const { None }; N];
+    let mut receiver = Capability::reserve()?;
+    gate::set_receive(receiver.slot());
+    // Requests that came before the first wait.
+    handle_parent(server, &mut sessions);
+    gate::set_receive(receiver.slot());
+    let mut incoming = gate::recv(slot::ENDPOINT);
+    loop {
+        if incoming.slot & ENDPOINT_BADGE == 0 {
+            let signals = incoming.slot;
+            if signals & PARENT_SIGNAL != 0 {
+                handle_parent(server, &mut sessions);
+            }
+            if signals & !PARENT_SIGNAL != 0 {
+                server.signal(signals & !PARENT_SIGNAL, sessions.iter_mut().flatten().map(|open| &mut open.session));
+            }
+            gate::set_receive(receiver.slot());
+            incoming = gate::recv(slot::ENDPOINT);
+            continue;
+        }
+        let index = (incoming.slot & !ENDPOINT_BADGE) as usize;
+        let open = sessions.get_mut(index).and_then(Option::as_mut);
+        let plain = incoming.info.caps() == 0 && incoming.info.words() <= 4;
+        if plain
+            && let Some(open) = open
+            && let Some(words) = server.fast(&mut open.session, incoming.info.label(), incoming.words)
+        {
+            incoming = gate::reply_recv(Registers { slot: slot::ENDPOINT, info: Info::new(0, 0, 4), words });
+            continue;
+        }
+        let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
+        let message = store(incoming);
+        let received = if brought {
+            match Capability::reserve() {
+                Ok(next) => Some(core::mem::replace(&mut receiver, next)),
+                Err(_) => {
+                    gate::delete(receiver.slot());
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        let result = match sessions.get_mut(index).and_then(Option::as_mut) {
+            Some(open) => server.request(&mut open.session, &message, received),
+            None => Err(Error::Gone),
+        };
+        let label = Error::label(&result);
+        let Answer { mut message, capability } = result.unwrap_or_else(|_| Answer::words(&[]));
+        message.label = label;
+        let registers = match capability {
+            Some(slot) => load(slot::ENDPOINT, &message, &[slot]),
+            None => load(slot::ENDPOINT, &message, &[]),
+        };
+        gate::set_receive(receiver.slot());
+        incoming = gate::reply_recv(registers);
+    }
+}
+
+fn handle_parent<S: Server>(server: &mut S, sessions: &mut [Option<Open<S::Session>>]) {
+    // Each request is answered, so the parent's queue shrinks with every round.
+    while let Ok(Some((event, account))) = next_request() {
+        let (request, result) = match event {
+            ServerEvent::Open { request, service, ram, caps, argument, label } => {
+                let result = match (account, Label::new(&label)) {
+                    (Some(account), Ok(label)) => {
+                        let open = OpenRequest { service, label, ram, caps, argument };
+                        open_session(server, sessions, request, &open, account).map(Some)
+                    }
+                    _ => Err(Error::Invalid),
+                };
+                (request, result)
+            }
+            ServerEvent::Close { request } => {
+                let session = sessions.iter_mut().find(|open| open.as_ref().is_some_and(|open| open.request == request));
+                if let Some(open) = session.and_then(Option::take) {
+                    open.endpoint.revoke();
+                    server.close(open.session);
+                }
+                (request, Ok(None))
+            }
+        };
+        if answer(request, result).is_err() {
+            return;
+        }
+    }
+}
+
+fn open_session<S: Server>(
+    server: &mut S,
+    sessions: &mut [Option<Open<S::Session>>],
+    request: u32,
+    open: &OpenRequest,
+    account: Account,
+) -> Result<u32, Error> {
+    let (index, place) =
+        sessions.iter_mut().enumerate().find(|(_, place)| place.is_none()).ok_or(Error::Busy)?;
+    let endpoint = Capability::mint(slot::ENDPOINT, ENDPOINT_BADGE | index as u32)?;
+    let session = server.open(open, account)?;
+    let slot = endpoint.slot();
+    *place = Some(Open { request, session, endpoint });
+    Ok(slot)
+}
+
+impl session::Transport for Capability {
+    type Capability = Self;
+
+    fn call(&self, message: &Message, caps: &[u32]) -> Result<Message, Error> {
+        cap::call(self.slot(), message, caps)
+    }
+
+    fn call_for_cap(&self, message: &Message, caps: &[u32]) -> Result<(Message, Option<Self>), Error> {
+        cap::call_for_cap(self.slot(), message, caps)
+    }
+
+    #[inline(always)]
+    fn call_words(&self, label: u32, words: [u32; 4], count: u32) -> (u32, [u32; 4]) {
+        cap::call_words(self.slot(), label, words, count)
+    }
+}

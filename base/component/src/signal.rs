@@ -1,0 +1,39 @@
+//! Signals: a word of bits that others can set, and that one thread waits for.
+
+use abi::{SIGNALS, slot};
+
+use session::Error;
+
+use crate::cap::Capability;
+use crate::gate;
+
+/// One bit of the component's notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(u32);
+
+impl Signal {
+    /// Signal number `number`, 1 to 26; 0 is the parent's.
+    pub const fn new(number: u32) -> Option<Self> {
+        if number > 0 && number < SIGNALS { Some(Self(1 << number)) } else { None }
+    }
+
+    /// Its bit in what a wait returns.
+    pub const fn bit(self) -> u32 {
+        self.0
+    }
+
+    /// A capability that raises this signal, to be handed to others.
+    pub fn capability(self) -> Result<Capability, Error> {
+        Capability::mint(slot::NOTIFICATION, self.0)
+    }
+}
+
+/// Waits until at least one signal is raised, and takes all that are.
+pub fn wait() -> u32 {
+    gate::wait(slot::NOTIFICATION)
+}
+
+/// Takes the raised signals without waiting; 0 if there is none.
+pub fn poll() -> u32 {
+    gate::poll(slot::NOTIFICATION)
+}

@@ -1,0 +1,18 @@
+//! How a client reaches its server.
+
+use crate::{Error, Message};
+
+/// A way to call a server.
+pub trait Transport {
+    /// A capability as this transport hands it out.
+    type Capability;
+
+    /// Sends a message with the capabilities in the slots `caps` and waits for the answer.
+    fn call(&self, message: &Message, caps: &[u32]) -> Result<Message, Error>;
+
+    /// Like `call`, for an answer that brings a capability.
+    fn call_for_cap(&self, message: &Message, caps: &[u32]) -> Result<(Message, Option<Self::Capability>), Error>;
+
+    /// A call of `count` words, at most four, and an answer of at most four; nothing but registers.
+    fn call_words(&self, label: u32, words: [u32; 4], count: u32) -> (u32, [u32; 4]);
+}
