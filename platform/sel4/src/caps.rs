@@ -1,0 +1,127 @@
+//! Typed capabilities and their invocations.
+
+use core::marker::PhantomData;
+
+use abi::Info;
+
+use crate::constants::*;
+use crate::error::Error;
+use crate::syscalls::{self, Registers};
+
+/// A pointer to a capability for an object of kind `T`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cap<T>(u32, PhantomData<T>);
+
+impl<T> Clone for Cap<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Cap<T> {}
+
+impl<T> Cap<T> {
+    /// The capability at a pointer, believed to be of kind `T`; the kernel checks each time it is used.
+    pub const fn new(pointer: u32) -> Self {
+        Self(pointer, PhantomData)
+    }
+
+    /// The pointer.
+    pub const fn pointer(self) -> u32 {
+        self.0
+    }
+}
+
+/// A capability of any kind, where the kernel's interface does not say which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyCap(u32);
+
+impl AnyCap {
+    /// The pointer.
+    pub const fn pointer(self) -> u32 {
+        self.0
+    }
+}
+
+impl<T> From<Cap<T>> for AnyCap {
+    fn from(cap: Cap<T>) -> Self {
+        Self(cap.0)
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        $($(#[$doc])* #[derive(Clone, Copy, Debug, PartialEq, Eq)] pub enum $name {})*
+    };
+}
+
+kinds! {
+    /// Untyped memory.
+    Untyped,
+    /// A thread.
+    Tcb,
+    /// A capability node.
+    CNode,
+    /// An endpoint.
+    Endpoint,
+    /// A notification.
+    Notification,
+    /// The right to make interrupt handlers.
+    IrqControl,
+    /// An interrupt handler.
+    IrqHandler,
+    /// A frame.
+    Page,
+    /// A second-level translation table.
+    PageTable,
+    /// An address space.
+    PageDirectory,
+    /// The right to make pools of address space identifiers.
+    AsidControl,
+    /// A pool of address space identifiers.
+    AsidPool,
+}
+
+/// Registers of a thread, in the kernel's order.
+#[derive(Clone, Copy, Debug)]
+pub struct UserContext(pub(crate) [u32; USER_CONTEXT_WORDS as usize]);
+
+impl UserContext {
+    /// A thread that starts at `pc` in user mode with `sp` and its argument in r0.
+    pub const fn new(pc: u32, sp: u32, argument: u32) -> Self {
+        const USER_MODE: u32 = 0x10;
+        let mut words = [0; USER_CONTEXT_WORDS as usize];
+        words[USER_CONTEXT_PC as usize] = pc;
+        words[USER_CONTEXT_SP as usize] = sp;
+        words[USER_CONTEXT_CPSR as usize] = USER_MODE;
+        words[USER_CONTEXT_R0 as usize] = argument;
+        Self(words)
+    }
+}
+
+impl Cap<Notification> {
+    /// Signals it.
+    #[inline]
+    pub fn signal(self) {
+        syscalls::nb_send(Registers { slot: self.0, ..Registers::default() });
+    }
+}
+
+/// Calls a kernel object.
+fn invoke(service: u32, label: u32, words: &[u32], caps: &[u32]) -> Result<[u32; 4], Error> {
+    let mut registers = Registers { slot: service, ..Registers::default() };
+    for (index, word) in words.iter().enumerate() {
+        match registers.words.get_mut(index) {
+            Some(register) => *register = *word,
+            None => syscalls::set_word(index, *word),
+        }
+    }
+    for (index, cap) in caps.iter().enumerate() {
+        syscalls::set_cap(index, *cap);
+    }
+    registers.info = Info::new(label, caps.len() as u32, words.len() as u32);
+    let answer = syscalls::call(registers);
+    Error::check(answer.info.label(), answer.words)
+}
+
+include!(concat!(env!("OUT_DIR"), "/invocations.rs"));

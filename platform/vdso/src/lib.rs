@@ -1,1 +1,0 @@
-//! The code through which every component enters the kernel.
