@@ -60,6 +60,7 @@ impl State {
 
     fn pass(&mut self) {
         if let Some(bytes) = self.pace.pop_front() {
+            self.pace.push_back(bytes);
             (0..bytes).for_each(|_| self.shift());
         }
     }
@@ -85,7 +86,7 @@ impl Uart {
         uart
     }
 
-    /// How many bytes the line sends at each of the next register accesses.
+    /// How many bytes the line sends at each register access, over and over.
     pub(crate) fn set_pace(&self, pace: Vec<usize>) {
         self.0.borrow_mut().pace = pace.into();
     }
