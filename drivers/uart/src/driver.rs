@@ -260,6 +260,24 @@ mod tests {
         }
     }
 
+    /// The driver is stopped before each of its accesses in turn, for long enough to empty the FIFO.
+    #[test]
+    fn room_that_comes_at_any_moment_is_noticed() {
+        for access in 0..400 {
+            let uart = Uart::new();
+            let mut driver = driver(&uart);
+            let mut pace = std::vec![0; 1000];
+            pace[access] = 65;
+            uart.set_pace(pace);
+            let sent = driver.write(&[b'x'; 150]);
+            uart.shift_out(65);
+            assert!(
+                sent == 150 || uart.interrupts(),
+                "stuck when stopped at access {access}"
+            );
+        }
+    }
+
     #[test]
     fn writing_without_room_takes_nothing_and_interrupts_later() {
         let uart = Uart::new();
