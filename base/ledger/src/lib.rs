@@ -2,12 +2,12 @@
 //!
 //! # Theory of operation
 //!
-//! Memory is money here. All of it starts in one root [`Account`]; every other account is opened by a
-//! lender that parts with some of its own. What an account has is split in three:
+//! Memory is money here. All of it starts in one root [`Account`]; every other account is opened by
+//! a lender that parts with some of its own. What an account has is split in three:
 //!
-//! - *used*: objects that exist for the account's own component (frames, page tables, thread control
-//!   blocks, ...), at the size they really take. The share that the kernel keeps for itself is
-//!   counted apart, because that is the share nobody pays in other systems;
+//! - *used*: objects that exist for the account's own component (frames, page tables, thread
+//!   control blocks, ...), at the size they really take. The share that the kernel keeps for itself
+//!   is counted apart, because that is the share nobody pays in other systems;
 //! - *lent*: the limits of the accounts that were opened from, or lent to by, this account;
 //! - *available*: the rest.
 //!
@@ -23,9 +23,9 @@
 //! Every operation either happens completely or returns an error and changes nothing. No sum can
 //! overflow or go below zero, whatever the arguments.
 //!
-//! This crate deliberately knows neither identities nor the shape of the tree: an operation takes the
-//! two accounts it is about, and whoever stores the accounts is responsible for pairing a borrower
-//! with its lender. A wrong pair is refused where the numbers show it.
+//! This crate deliberately knows neither identities nor the shape of the tree: an operation takes
+//! the two accounts it is about, and whoever stores the accounts is responsible for pairing a
+//! borrower with its lender. A wrong pair is refused where the numbers show it.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -159,7 +159,8 @@ pub struct NotCharged {
 /// Why quota cannot be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RepayError {
-    /// The borrower does not have that much to give: the rest is used, lent on, or its initial donation.
+    /// The borrower does not have that much to give: the rest is used, lent on, or its initial
+    /// donation.
     #[error(transparent)]
     OutOf(#[from] OutOf),
     /// The lender has not lent that much; the two accounts are no pair.
@@ -207,8 +208,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account at the root of a tree, which owns everything there is. It has no lender, so all of
-    /// it may be lent.
+    /// The account at the root of a tree, which owns everything there is. It has no lender, so all
+    /// of it may be lent.
     pub const fn root(limit: Quota) -> Self {
         Self {
             limit,
@@ -271,7 +272,8 @@ impl Account {
             .saturating_sub(self.lent)
     }
 
-    /// What can still be lent or repaid: what is available, less what the initial donation reserves.
+    /// What can still be lent or repaid: what is available, less what the initial donation
+    /// reserves.
     pub fn transferable(&self) -> Quota {
         self.available().min(
             self.limit
@@ -335,8 +337,8 @@ impl Account {
     /// Gives `quota` back to `lender`, the account that lent it.
     ///
     /// # Errors
-    /// [`RepayError`] if less than `quota` is [transferable](Self::transferable), or if `lender` never
-    /// lent that much.
+    /// [`RepayError`] if less than `quota` is [transferable](Self::transferable), or if `lender`
+    /// never lent that much.
     pub fn repay(&mut self, lender: &mut Self, quota: Quota) -> Result<(), RepayError> {
         self.transferable().covers(quota)?;
         let lent = lender.lent.checked_sub(quota);

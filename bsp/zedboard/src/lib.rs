@@ -1,12 +1,14 @@
 //! Facts about the ZedBoard.
 //!
-//! The source is the ZedBoard hardware user's guide. What a device manager needs to know at run time is in the devicetree
-//! [`DEVICETREE`]; the constants here are for what runs or is built before there is one.
+//! The source is the ZedBoard hardware user's guide. What a device manager needs to know at run
+//! time is in the devicetree [`DEVICETREE`]; the constants here are for what runs or is built
+//! before there is one.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
-/// The devicetree's source text. The device tree compiler `dtc` makes the blob of it that components read.
+/// The devicetree's source text. The device tree compiler `dtc` makes the blob of it that
+/// components read.
 pub const DEVICETREE: &str = include_str!("../zedboard.dts");
 
 /// Rate of the crystal clock `PS_CLK` in hertz: 33.333333 MHz.

@@ -1,9 +1,11 @@
-//! Clock rates from register values (UG585 chapter 25), and what devicetrees call clocks and resets.
+//! Clock rates from register values (UG585 chapter 25), and what devicetrees call clocks and
+//! resets.
 //!
-//! The crystal clock `PS_CLK` feeds three phase locked loops. The ARM PLL makes the processors' clocks, which keep a fixed ratio: 6:3:2:1 or
-//! 4:2:2:1. The slowest of them, `cpu_1x`, is the bus clock of the peripherals and what the timers count. Most controllers
-//! have a reference clock besides, which is one of the loops divided by a number of their own; the SD
-//! controllers share theirs, and so do the UARTs. Each clock of a controller has a gate.
+//! The crystal clock `PS_CLK` feeds three phase locked loops. The ARM PLL makes the processors'
+//! clocks, which keep a fixed ratio: 6:3:2:1 or 4:2:2:1. The slowest of them, `cpu_1x`, is the bus
+//! clock of the peripherals and what the timers count. Most controllers have a reference clock
+//! besides, which is one of the loops divided by a number of their own; the SD controllers share
+//! theirs, and so do the UARTs. Each clock of a controller has a gate.
 
 use thiserror::Error;
 use tock_registers::LocalRegisterCopy;
@@ -57,7 +59,8 @@ pub struct ClockRegisters {
 }
 
 impl ClockRegisters {
-    /// Their values after power-on (UG585 appendix B.28), with a boot mode that does not bypass the loops.
+    /// Their values after power-on (UG585 appendix B.28), with a boot mode that does not bypass the
+    /// loops.
     pub const RESET: Self = Self {
         arm_pll_ctrl: 0x0001_a008,
         ddr_pll_ctrl: 0x0001_a008,
@@ -226,7 +229,8 @@ impl Clock {
         Self::ALL.into_iter().find(|&clock| clock as u32 == id)
     }
 
-    /// Offset of the register that gates the clock, and the gate's bit: set, the clock runs. `None` if it always does.
+    /// Offset of the register that gates the clock, and the gate's bit: set, the clock runs. `None`
+    /// if it always does.
     pub const fn gate(self) -> Option<(usize, u32)> {
         Some(match self {
             Self::Cpu1x => return None,
@@ -257,11 +261,11 @@ impl Clock {
     }
 }
 
-/// A reset of a controller, by the identifier of the devicetree binding `xlnx,zynq-reset`: 32 times the number of the
-/// register, counted from [`slcr::RESETS`], plus the bit.
+/// A reset of a controller, by the identifier of the devicetree binding `xlnx,zynq-reset`: 32 times
+/// the number of the register, counted from [`slcr::RESETS`], plus the bit.
 ///
-/// Only resets of the peripherals that are handed to components exist here; those of the memory controller, the
-/// interconnect or the whole chip do not.
+/// Only resets of the peripherals that are handed to components exist here; those of the memory
+/// controller, the interconnect or the whole chip do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reset(u32);
 

@@ -29,7 +29,8 @@ impl Region {
     }
 }
 
-/// DDR memory, as far as the controller can address it. How much of it there is, is a matter of the board.
+/// DDR memory, as far as the controller can address it. How much of it there is, is a matter of the
+/// board.
 pub const DDR: Region = Region::new(0x0000_0000, 0x4000_0000);
 /// The programmable logic behind the first general purpose master port.
 pub const PL_GP0: Region = Region::new(0x4000_0000, 0x4000_0000);
@@ -37,13 +38,14 @@ pub const PL_GP0: Region = Region::new(0x4000_0000, 0x4000_0000);
 pub const PL_GP1: Region = Region::new(0x8000_0000, 0x4000_0000);
 /// On-chip memory, when all four banks are mapped high.
 pub const OCM_HIGH: Region = Region::new(0xfffc_0000, 0x4_0000);
-/// The processors' private registers: snoop control unit, interrupt controller, global and private timers and watchdogs. All of
-/// them are in two pages, which belong to the kernel.
+/// The processors' private registers: snoop control unit, interrupt controller, global and private
+/// timers and watchdogs. All of them are in two pages, which belong to the kernel.
 pub const CPU_PRIVATE: Region = Region::new(0xf8f0_0000, 0x2000);
 /// The level 2 cache controller.
 pub const L2_CACHE: Region = Region::new(0xf8f0_2000, 0x1000);
 
-/// Interrupt controller identifier of shared peripheral interrupt `number`, which is how devicetrees count.
+/// Interrupt controller identifier of shared peripheral interrupt `number`, which is how
+/// devicetrees count.
 pub const fn spi(number: u32) -> u32 {
     number + 32
 }
@@ -55,7 +57,8 @@ pub struct Peripheral {
     pub name: &'static str,
     /// The registers.
     pub registers: Region,
-    /// Identifiers at the interrupt controller, in the order of the device's own outputs. All are active high and level triggered.
+    /// Identifiers at the interrupt controller, in the order of the device's own outputs. All are
+    /// active high and level triggered.
     pub interrupts: &'static [u32],
     /// Chapter of the manual.
     pub chapter: u8,

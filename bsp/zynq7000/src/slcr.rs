@@ -1,7 +1,7 @@
 //! System level control registers for clocks and resets (UG585 chapters 25 and 26, appendix B.28).
 //!
-//! Offsets from the start of the SLCR page, and the fields of those registers that are computed with.
-//! After reset all registers are write protected: see [`UNLOCK`].
+//! Offsets from the start of the SLCR page, and the fields of those registers that are computed
+//! with. After reset all registers are write protected: see [`UNLOCK`].
 
 #![allow(
     missing_docs,

@@ -1,12 +1,12 @@
 //! Checks a flattened devicetree (Devicetree Specification, chapter 5) from end to end.
 //!
-//! The parser that is used afterwards indexes and recurses as the blob tells it to, and panics if that
-//! leads nowhere. So the blob is walked once beforehand, with every length and offset looked at: after
-//! [`check`] the header's blocks lie inside the blob, each property's value and name lie inside their
-//! blocks, nodes are balanced, named, and nested no deeper than [`DEPTH`].
+//! The parser that is used afterwards indexes and recurses as the blob tells it to, and panics if
+//! that leads nowhere. So the blob is walked once beforehand, with every length and offset looked
+//! at: after [`check`] the header's blocks lie inside the blob, each property's value and name lie
+//! inside their blocks, nodes are balanced, named, and nested no deeper than [`DEPTH`].
 //!
-//! The check is stricter than the specification where the parser is: it refuses `NOP` tokens, which only tools that edit blobs in
-//! place leave behind.
+//! The check is stricter than the specification where the parser is: it refuses `NOP` tokens, which
+//! only tools that edit blobs in place leave behind.
 
 use thiserror::Error;
 

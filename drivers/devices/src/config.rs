@@ -12,11 +12,13 @@
 //! }
 //! ```
 //!
-//! A client gets a device if the one policy that fits its label best (see [`session::label`]) lists it; policies do not
-//! add up. Devices are named as in [`DeviceTree::device`]. The system level control registers cannot be
-//! listed: they hold the clocks and resets of all other devices, so the device manager keeps them.
+//! A client gets a device if the one policy that fits its label best (see [`session::label`]) lists
+//! it; policies do not add up. Devices are named as in [`DeviceTree::device`]. The system level
+//! control registers cannot be listed: they hold the clocks and resets of all other devices, so the
+//! device manager keeps them.
 //!
-//! `rates` says what clock a device really has where the registers do not tell, as on the emulated board.
+//! `rates` says what clock a device really has where the registers do not tell, as on the emulated
+//! board.
 
 use core::num::NonZeroU32;
 

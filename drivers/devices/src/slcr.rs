@@ -1,11 +1,12 @@
 //! Switches the clocks and resets of devices.
 //!
-//! The system level control registers (UG585 chapter 4.3, 25, 26) are write protected; this opens them for each change
-//! and closes them again. Clocks and resets of all devices share registers, so changing one is a
-//! read-modify-write; that is safe because the page has one owner, and what is written is read back, because a write
-//! that the protection swallows leaves no other trace.
+//! The system level control registers (UG585 chapter 4.3, 25, 26) are write protected; this opens
+//! them for each change and closes them again. Clocks and resets of all devices share registers, so
+//! changing one is a read-modify-write; that is safe because the page has one owner, and what is
+//! written is read back, because a write that the protection swallows leaves no other trace.
 //!
-//! [`Slcr::enable`] does not reset the device: it may be one that firmware or the core has been using, such as the console.
+//! [`Slcr::enable`] does not reset the device: it may be one that firmware or the core has been
+//! using, such as the console.
 
 use mmio::{ReadOnly, ReadWrite, Registers, WriteOnly};
 use thiserror::Error;
@@ -158,7 +159,8 @@ mod tests {
     use crate::tree::DeviceTree;
     use crate::tree::tests::BOARD;
 
-    /// Plain storage behind a lock (UG585 appendix B.28), with the reset values of the registers used here.
+    /// Plain storage behind a lock (UG585 appendix B.28), with the reset values of the registers
+    /// used here.
     struct Model {
         registers: RefCell<BTreeMap<usize, u32>>,
         locked: Cell<bool>,

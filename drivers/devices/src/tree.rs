@@ -1,9 +1,9 @@
 //! Devices in the devicetree.
 //!
 //! A device is a node below a bus: a node directly below the root that is compatible with
-//! `simple-bus` and maps addresses one to one (an empty `ranges`). Nodes elsewhere are not devices, even if they
-//! have a `reg`: what looks like an address there is none. Clocks and resets are identified as in the bindings `xlnx,ps7-clkc` and
-//! `xlnx,zynq-reset`.
+//! `simple-bus` and maps addresses one to one (an empty `ranges`). Nodes elsewhere are not devices,
+//! even if they have a `reg`: what looks like an address there is none. Clocks and resets are
+//! identified as in the bindings `xlnx,ps7-clkc` and `xlnx,zynq-reset`.
 //!
 //! A device is named by its node name, `serial@e0001000`, or by an alias, `serial0`.
 
@@ -246,7 +246,8 @@ impl<'a> DeviceTree<'a> {
     }
 }
 
-/// The interrupt controller of the Zynq-7000 has 64 shared peripheral interrupts (UG585 chapter 7.1.4).
+/// The interrupt controller of the Zynq-7000 has 64 shared peripheral interrupts (UG585 chapter
+/// 7.1.4).
 const LAST_SPI: u32 = 63;
 
 const CLOCKS_BINDING: &str = "xlnx,ps7-clkc";

@@ -2,20 +2,21 @@
 //!
 //! # Theory of operation
 //!
-//! A driver never touches an address. It is generic over a [`Registers`] back end, a block of 32-bit
-//! registers reached by byte offset: on the board that is [`Mmio`], a pointer with volatile access; in a
-//! test it is a model of the device, which sees each access as the hardware would, reads with side
-//! effects included.
+//! A driver never touches an address. It is generic over a [`Registers`] back end, a block of
+//! 32-bit registers reached by byte offset: on the board that is [`Mmio`], a pointer with volatile
+//! access; in a test it is a model of the device, which sees each access as the hardware would,
+//! reads with side effects included.
 //!
-//! The typed handles [`ReadOnly`], [`WriteOnly`] and [`ReadWrite`] name one register of a block and give it the
-//! bit fields of a `tock_registers::register_bitfields!` layout. They implement the traits of
-//! `tock_registers::interfaces`, so `read`, `write`, `is_set` and so on work as on any tock register. A
-//! write-one-to-clear or clear-on-read register should not be declared `ReadWrite`: `modify` on it would
-//! clear what nobody has handled. [`Status`] is the handle for the former; it has no `modify`.
+//! The typed handles [`ReadOnly`], [`WriteOnly`] and [`ReadWrite`] name one register of a block and
+//! give it the bit fields of a `tock_registers::register_bitfields!` layout. They implement the
+//! traits of `tock_registers::interfaces`, so `read`, `write`, `is_set` and so on work as on any
+//! tock register. A write-one-to-clear or clear-on-read register should not be declared
+//! `ReadWrite`: `modify` on it would clear what nobody has handled. [`Status`] is the handle for
+//! the former; it has no `modify`.
 //!
-//! There is deliberately no reference to device memory anywhere, as the compiler may read a reference at
-//! any time, and no access of another width: the peripherals of the Zynq-7000 that this is for are on the
-//! APB bus, which has 32-bit registers only.
+//! There is deliberately no reference to device memory anywhere, as the compiler may read a
+//! reference at any time, and no access of another width: the peripherals of the Zynq-7000 that
+//! this is for are on the APB bus, which has 32-bit registers only.
 
 #![no_std]
 
@@ -31,8 +32,8 @@ pub use pointer::Mmio;
 
 /// A block of 32-bit registers, addressed by their byte offset from the start of the block.
 ///
-/// Offsets are multiples of four that lie inside the block; a back end may panic at others, as only a wrong
-/// register definition can lead to one.
+/// Offsets are multiples of four that lie inside the block; a back end may panic at others, as only
+/// a wrong register definition can lead to one.
 pub trait Registers {
     /// Reads the register at `offset`, with all side effects that has.
     fn read(&self, offset: usize) -> u32;

@@ -2,21 +2,24 @@
 //!
 //! # The clock
 //!
-//! Counter 1 wraps around every 65,536 ticks. A wrap sets a bit in the counter's interrupt register, and reading that
-//! register clears it: whoever reads it has to count the wrap. The driver therefore reads the count first and the
-//! interrupt register second. If no wrap is reported, none lies between the last one counted and the count that
-//! was read, so the two belong together. Otherwise the wrap is counted and the count is read anew.
+//! Counter 1 wraps around every 65,536 ticks. A wrap sets a bit in the counter's interrupt
+//! register, and reading that register clears it: whoever reads it has to count the wrap. The
+//! driver therefore reads the count first and the interrupt register second. If no wrap is
+//! reported, none lies between the last one counted and the count that was read, so the two belong
+//! together. Otherwise the wrap is counted and the count is read anew.
 //!
-//! This holds as long as the driver looks at the clock at least once in each [wrap period](Driver::wrap_period):
-//! the interrupt sees to that, if the component runs within a wrap period after it. A component that is kept from
-//! running for longer makes the clock lose whole wrap periods; it still never goes back.
+//! This holds as long as the driver looks at the clock at least once in each [wrap
+//! period](Driver::wrap_period): the interrupt sees to that, if the component runs within a wrap
+//! period after it. A component that is kept from running for longer makes the clock lose whole
+//! wrap periods; it still never goes back.
 //!
 //! # The deadline
 //!
-//! Counter 2 counts from zero to the value of its interval register and interrupts. The prescaler is not
-//! restarted with the counter, so the first tick is shorter than the others; with an interval of n ticks the interrupt comes
-//! after at least n ticks and at most n + 1. Deadlines farther away than 65,535 ticks take several rounds: the interrupt comes early,
-//! nothing has expired, and [`arm`](Driver::arm) starts the next round.
+//! Counter 2 counts from zero to the value of its interval register and interrupts. The prescaler
+//! is not restarted with the counter, so the first tick is shorter than the others; with an
+//! interval of n ticks the interrupt comes after at least n ticks and at most n + 1. Deadlines
+//! farther away than 65,535 ticks take several rounds: the interrupt comes early, nothing has
+//! expired, and [`arm`](Driver::arm) starts the next round.
 
 use core::num::NonZeroU32;
 
@@ -39,7 +42,8 @@ const MICROSECONDS: u64 = 1_000_000;
 pub struct Prescaler(u8);
 
 impl Prescaler {
-    /// By 128: at 111.1 MHz a tick is 1.15 microseconds and the counter wraps around every 75 milliseconds.
+    /// By 128: at 111.1 MHz a tick is 1.15 microseconds and the counter wraps around every 75
+    /// milliseconds.
     pub const DEFAULT: Self = Self(7);
 
     /// Division by two to the power of `exponent`, or `None` if that is more than 16.
@@ -119,13 +123,14 @@ impl<B: Registers> Driver<B> {
         self.latest
     }
 
-    /// Handles an interrupt of counter 1. There may be none pending, as [`now`](Self::now) takes it too.
+    /// Handles an interrupt of counter 1. There may be none pending, as [`now`](Self::now) takes it
+    /// too.
     pub fn handle_clock_interrupt(&mut self) {
         self.now();
     }
 
-    /// Handles an interrupt of counter 2: the deadline, or a part of the way to it, has passed. Look which
-    /// timeouts have expired and [`arm`](Self::arm) again.
+    /// Handles an interrupt of counter 2: the deadline, or a part of the way to it, has passed.
+    /// Look which timeouts have expired and [`arm`](Self::arm) again.
     pub fn handle_deadline_interrupt(&mut self) {
         self.stop();
     }
@@ -158,14 +163,16 @@ impl<B: Registers> Driver<B> {
         self.page.take_interrupts(DEADLINE).get();
     }
 
-    /// Rounded down. In two steps, as the product of cycles and a million overflows within two days.
+    /// Rounded down. In two steps, as the product of cycles and a million overflows within two
+    /// days.
     fn microseconds(&self, ticks: u64) -> u64 {
         let cycles = ticks << self.prescaler.0;
         let rate = u64::from(self.input_clock.get());
         cycles / rate * MICROSECONDS + cycles % rate * MICROSECONDS / rate
     }
 
-    /// Rounded up. Of what is longer than an hour, only the first hour counts: it is several rounds anyway.
+    /// Rounded up. Of what is longer than an hour, only the first hour counts: it is several rounds
+    /// anyway.
     fn ticks(&self, microseconds: u64) -> u64 {
         let microseconds = microseconds.min(u64::from(u32::MAX));
         let scaled = microseconds * u64::from(self.input_clock.get());

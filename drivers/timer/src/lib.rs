@@ -9,8 +9,9 @@
 //!   driver counts them. Wraps and count together are a 64-bit clock that never goes back;
 //! - counter 2 is started for one deadline at a time and interrupts when it gets there.
 //!
-//! [`Driver`] is that, over any register back end. [`Timeouts`] is the queue of the deadlines of all
-//! clients, pure and bounded. The component arms the driver with the earliest deadline of the queue.
+//! [`Driver`] is that, over any register back end. [`Timeouts`] is the queue of the deadlines of
+//! all clients, pure and bounded. The component arms the driver with the earliest deadline of the
+//! queue.
 //!
 //! The global timer would be the better clock, but its registers share a page with the interrupt
 //! controller, which is the kernel's.

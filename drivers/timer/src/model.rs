@@ -1,8 +1,9 @@
 //! A triple timer counter for the tests, written from UG585 chapter 8.5 and appendix B.32.
 //!
-//! Time is the number of cycles of the input clock. It passes when a test says so and with each register access. The
-//! strict reading of the manual is modelled where it leaves a choice: an event that is not enabled leaves no trace in the interrupt
-//! register, and the prescaler runs on when a counter is reset.
+//! Time is the number of cycles of the input clock. It passes when a test says so and with each
+//! register access. The strict reading of the manual is modelled where it leaves a choice: an event
+//! that is not enabled leaves no trace in the interrupt register, and the prescaler runs on when a
+//! counter is reset.
 
 use core::cell::{Cell, RefCell};
 

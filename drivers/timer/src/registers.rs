@@ -1,6 +1,7 @@
 //! The registers of a triple timer counter (UG585 appendix B.32).
 //!
-//! Each register exists three times, one word apart. The counters are named 1 to 3 as in the manual.
+//! Each register exists three times, one word apart. The counters are named 1 to 3 as in the
+//! manual.
 
 use mmio::{ReadOnly, ReadWrite, Registers};
 use tock_registers::register_bitfields;

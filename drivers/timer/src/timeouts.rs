@@ -1,9 +1,10 @@
 //! The deadlines of all clients, earliest first.
 //!
-//! A binary heap of client numbers, and for each client its place in the heap, so that a timeout can be moved or
-//! cancelled as cheaply as it is set: everything but [`earliest`](Timeouts::earliest), which is immediate, takes
-//! at most about two times log2 of the number of pending timeouts steps. Each client has one timeout.
-//! Nothing here knows what time it is.
+//! A binary heap of client numbers, and for each client its place in the heap, so that a timeout
+//! can be moved or cancelled as cheaply as it is set: everything but
+//! [`earliest`](Timeouts::earliest), which is immediate, takes at most about two times log2 of the
+//! number of pending timeouts steps. Each client has one timeout. Nothing here knows what time it
+//! is.
 
 use thiserror::Error;
 
@@ -83,8 +84,8 @@ impl<const N: usize> Timeouts<N> {
         self.set(client, deadline, 0)
     }
 
-    /// Sets a timeout of `client` that passes at `first` and then every `period` microseconds, in place of the one it had.
-    /// A period of 0 counts as 1.
+    /// Sets a timeout of `client` that passes at `first` and then every `period` microseconds, in
+    /// place of the one it had. A period of 0 counts as 1.
     ///
     /// # Errors
     /// [`NoSuchClient`] if `client` is not below `N`.
@@ -135,8 +136,9 @@ impl<const N: usize> Timeouts<N> {
         true
     }
 
-    /// The next timeout that has passed at `now`, if there is one. A single timeout is gone then; a periodic one is set
-    /// to the first multiple of its period after `now`, so that it neither drifts nor comes in bursts.
+    /// The next timeout that has passed at `now`, if there is one. A single timeout is gone then; a
+    /// periodic one is set to the first multiple of its period after `now`, so that it neither
+    /// drifts nor comes in bursts.
     pub fn next_expired(&mut self, now: u64) -> Option<Expired> {
         let &client = self.heap.first()?;
         let timeout = self.pending.get_mut(client)?.as_mut()?;

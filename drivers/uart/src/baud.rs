@@ -1,12 +1,12 @@
 //! From a clock and a baud rate to the two divisors of the controller.
 //!
-//! The reference clock is divided by CD, which gives the sampling clock, and that by BDIV + 1, the number of
-//! samples for each bit (UG585 chapter 19.2.3): `baud = clock / (CD * (BDIV + 1))`.
+//! The reference clock is divided by CD, which gives the sampling clock, and that by BDIV + 1, the
+//! number of samples for each bit (UG585 chapter 19.2.3): `baud = clock / (CD * (BDIV + 1))`.
 
 use thiserror::Error;
 
-/// Largest deviation from the rate asked for, in millionths. With ten bits a byte and the other side being as far off
-/// in the other direction, the last bit is still sampled inside of its half.
+/// Largest deviation from the rate asked for, in millionths. With ten bits a byte and the other
+/// side being as far off in the other direction, the last bit is still sampled inside of its half.
 const TOLERANCE: u64 = 20_000;
 
 /// The controller cannot make a rate that is near enough.
@@ -75,7 +75,8 @@ mod tests {
 
     const CLOCK: u32 = 50_000_000;
 
-    /// The first is what the board's own start-up code programs; all follow from the manual's equation.
+    /// The first is what the board's own start-up code programs; all follow from the manual's
+    /// equation.
     #[test]
     fn published_settings_of_a_50_mhz_clock() {
         assert_eq!(

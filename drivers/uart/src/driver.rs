@@ -18,8 +18,8 @@ pub enum SetUpError {
     /// The baud rate cannot be made.
     #[error(transparent)]
     Rate(#[from] NoSuchRate),
-    /// The line settings have to change, but a previous owner's output is still being sent. Try again later: at most
-    /// after the time for 65 bytes.
+    /// The line settings have to change, but a previous owner's output is still being sent. Try
+    /// again later: at most after the time for 65 bytes.
     #[error("the transmitter is still sending at other line settings; try again when it is done")]
     StillSending,
     /// The controller does not come out of its reset: its reference clock is off.
@@ -93,8 +93,8 @@ impl<B: Registers> Driver<B> {
         control.is_set(CONTROL::TRANSMIT_ENABLE) && !control.is_set(CONTROL::TRANSMIT_DISABLE)
     }
 
-    /// The order is that of UG585 chapter 19.3.1: the divisors only change while both directions are
-    /// disabled, and both are reset afterwards.
+    /// The order is that of UG585 chapter 19.3.1: the divisors only change while both directions
+    /// are disabled, and both are reset afterwards.
     fn set_line(&self, divisors: Divisors) -> Result<(), SetUpError> {
         let disabled = CONTROL::TRANSMIT_DISABLE::SET + CONTROL::RECEIVE_DISABLE::SET;
         let page = &self.page;
@@ -121,7 +121,8 @@ impl<B: Registers> Driver<B> {
         let mut sent = 0;
         while let Some(&byte) = bytes.get(sent) {
             if page.state().is_set(STATE::TRANSMIT_FULL) {
-                // The first byte of a burst goes straight to the line, which already counts as running empty.
+                // The first byte of a burst goes straight to the line, which already counts as
+                // running empty.
                 page.events().clear(EVENT::TRANSMIT_EMPTY::SET.value);
                 // Full after the event was cleared: it will come again.
                 if page.state().is_set(STATE::TRANSMIT_FULL) {
@@ -260,7 +261,8 @@ mod tests {
         }
     }
 
-    /// The driver is stopped before each of its accesses in turn, for long enough to empty the FIFO.
+    /// The driver is stopped before each of its accesses in turn, for long enough to empty the
+    /// FIFO.
     #[test]
     fn room_that_comes_at_any_moment_is_noticed() {
         for access in 0..400 {

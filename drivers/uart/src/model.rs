@@ -1,7 +1,7 @@
 //! A UART for the tests, written from UG585 chapter 19 and appendix B.33.
 //!
-//! Time is the number of bytes the line has sent. It passes when a test says so and, at the set pace, with
-//! each register access.
+//! Time is the number of bytes the line has sent. It passes when a test says so and, at the set
+//! pace, with each register access.
 
 use core::cell::RefCell;
 use std::collections::VecDeque;
