@@ -1,8 +1,8 @@
 //! A random tree of accounts against a model that keeps no running totals.
 //!
-//! The model remembers who borrowed how much from whom and which charges are outstanding, in wide integers,
-//! and derives every figure anew by adding up. An account must agree with it after each step, and
-//! must be unchanged after each error.
+//! The model remembers who borrowed how much from whom and which charges are outstanding, in wide
+//! integers, and derives every figure anew by adding up. An account must agree with it after each
+//! step, and must be unchanged after each error.
 
 extern crate std;
 

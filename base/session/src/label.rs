@@ -1,14 +1,14 @@
 //! Labels: who a session belongs to, and how a server picks its policy for them.
 //!
 //! A label is the path of names from the root of the component tree to the component that opened
-//! the session, written `init -> sd-sum`. Each parent that passes a request on puts its child's name
-//! into it, so a component cannot choose its own label, and a server can trust it.
+//! the session, written `init -> sd-sum`. Each parent that passes a request on puts its child's
+//! name into it, so a component cannot choose its own label, and a server can trust it.
 //!
-//! A server keeps one policy for each [`Selector`] and looks the label up with [`best_match`]: the exact label
-//! wins, else the longest prefix, else the longest suffix, else the explicit default. No match means
-//! no access. Prefixes and suffixes are whole names: the prefix `init -> sd` covers
-//! `init -> sd -> helper` but not `init -> sd-sum`, so that naming a component never gives rights to a
-//! neighbour that happens to have a longer name.
+//! A server keeps one policy for each [`Selector`] and looks the label up with [`best_match`]: the
+//! exact label wins, else the longest prefix, else the longest suffix, else the explicit default.
+//! No match means no access. Prefixes and suffixes are whole names: the prefix `init -> sd` covers
+//! `init -> sd -> helper` but not `init -> sd-sum`, so that naming a component never gives rights
+//! to a neighbour that happens to have a longer name.
 
 use core::fmt;
 
@@ -60,7 +60,8 @@ impl Label {
     /// The label of this component's child `name`: this label, a separator, the name.
     ///
     /// # Errors
-    /// See [`LabelError`]. A `name` that contains a separator is refused, so a child cannot pass for a grandchild.
+    /// See [`LabelError`]. A `name` that contains a separator is refused, so a child cannot pass
+    /// for a grandchild.
     pub fn child(&self, name: &str) -> Result<Self, LabelError> {
         check_name(name, 0)?;
         let mut text = self.0.clone();
@@ -146,8 +147,9 @@ fn check_name(name: &str, offset: usize) -> Result<(), LabelError> {
 
 /// Which labels a policy is for.
 ///
-/// In a configuration: `{"exact": "init -> sd-sum"}`, `{"prefix": "init"}`, `{"suffix": "sd-sum"}` or `"default"`.
-/// There is deliberately no `Default` implementation: a policy without a selector is an error and not a match for everybody.
+/// In a configuration: `{"exact": "init -> sd-sum"}`, `{"prefix": "init"}`, `{"suffix": "sd-sum"}`
+/// or `"default"`. There is deliberately no `Default` implementation: a policy without a selector
+/// is an error and not a match for everybody.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selector {
@@ -190,10 +192,11 @@ impl Selector {
     }
 }
 
-/// The policy for `label`: exact label, else longest prefix, else longest suffix, else the default; `None` means no access.
+/// The policy for `label`: exact label, else longest prefix, else longest suffix, else the default;
+/// `None` means no access.
 ///
-/// `selector` tells the selector of a policy. Of two policies with the same selector the first counts;
-/// servers reject such configurations with [`duplicate`].
+/// `selector` tells the selector of a policy. Of two policies with the same selector the first
+/// counts; servers reject such configurations with [`duplicate`].
 pub fn best_match<'p, P>(
     policies: impl IntoIterator<Item = &'p P>,
     selector: impl Fn(&P) -> &Selector,

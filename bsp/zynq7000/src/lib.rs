@@ -1,1 +1,16 @@
-//! Facts about the Zynq-7000.
+//! Facts about the Zynq-7000: where its parts are and how its clocks are made.
+//!
+//! Everything here is data or a pure function of register values; nothing touches hardware. The
+//! source is the technical reference manual, UG585; items name its chapters.
+//!
+//! - [`memory`]: addresses and interrupts of the peripherals, and the address map around them;
+//! - [`slcr`]: the registers for clocks and resets;
+//! - [`clocks`]: the rates that follow from them, and the identifiers that devicetrees use for
+//!   clocks and resets.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod clocks;
+pub mod memory;
+pub mod slcr;
