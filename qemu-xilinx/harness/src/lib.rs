@@ -26,7 +26,10 @@
 pub mod board;
 pub mod card;
 pub mod emulator_log;
+mod fat;
 pub mod judge;
 pub mod measure;
 mod qmp;
+pub mod recipe;
+pub mod size;
 pub mod sums;
