@@ -190,6 +190,9 @@ protocol! {
         Hardware = 44,
         /// Signals a notification when core has written to its log; only the first domain may. Caps: the notification.
         OnLog = 45,
+        /// Merges what can be merged and writes how much untyped memory is free to the log, compared with the first time;
+        /// only the first domain may. Answer: free bytes.
+        FreeMemory = 46,
     }
 }
 

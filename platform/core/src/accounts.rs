@@ -26,7 +26,7 @@ impl<K: Kernel> System<'_, K> {
             first_child: None,
             siblings: Links::default(),
             pages: None,
-            free_entry: None,
+            open_pages: None,
             cap_pages: None,
             slab: None,
             spare: [None; 4],
@@ -102,38 +102,10 @@ impl<K: Kernel> System<'_, K> {
     }
 
     fn close_leaf(&mut self, lender: Key, key: Key) -> Result<()> {
-        self.drop_objects(key, |object| matches!(object, Object::Thread(_) | Object::Domain(_)))?;
-        self.drop_objects(key, |_| true)?;
-        // What is left is bookkeeping: CNodes, whose entries are in the pages, and pages, whose frames are in the CNodes. So first
-        // the CNodes are listed elsewhere, then the pages go, then the CNodes.
-        let mut doomed = None;
-        let mut page = self.account(key)?.pages;
-        while let Some(header) = page {
-            for entry in Store::entries(header) {
-                if let Some(Object::CapPage(cap_page)) = self.store.get(entry) {
-                    let (node, block) = (cap_page.node, cap_page.block);
-                    self.memory.doom(node, block, doomed);
-                    doomed = Some(node);
-                }
-            }
-            page = self.header(header)?.next;
-        }
-        let mut page = self.account(key)?.pages;
-        while let Some(header) = page {
-            let (block, next) = {
-                let header = self.header(header)?;
-                (header.block, header.next)
-            };
-            self.store.remove_page(header);
-            self.give_block(key, block, true);
-            page = next;
-        }
-        while let Some(node) = doomed {
-            let (block, next) = self.memory.doomed(node).ok_or(Error::Kernel)?;
-            self.give_block(key, block, true);
-            self.memory.give_top(node);
-            doomed = next;
-        }
+        self.closing = Some(key);
+        let emptied = self.empty_account(key);
+        self.closing = None;
+        emptied?;
         let (links, master) = {
             let account = self.account_mut(key)?;
             account.pages = None;
@@ -157,10 +129,49 @@ impl<K: Kernel> System<'_, K> {
         Ok(())
     }
 
-    /// Destroys the account's objects that satisfy `wanted`, in one pass: dropping an object frees entries but moves none.
+    /// Destroys everything that belongs to an account.
+    fn empty_account(&mut self, key: Key) -> Result<()> {
+        self.drop_objects(key, |object| matches!(object, Object::Thread(_) | Object::Domain(_)))?;
+        self.drop_objects(key, |_| true)?;
+        // What is left is bookkeeping: CNodes, whose entries are in the pages, and pages, whose frames are in the CNodes. So first
+        // the CNodes are listed elsewhere, then the pages go, then the CNodes.
+        let mut doomed = None;
+        let mut page = self.account(key)?.pages;
+        while let Some(header) = page {
+            for entry in Store::entries(header) {
+                if let Some(Object::CapPage(cap_page)) = self.store.get(entry) {
+                    let (node, block) = (cap_page.node, cap_page.block);
+                    self.memory.doom(node, block, doomed);
+                    doomed = Some(node);
+                }
+            }
+            page = self.header(header)?.pages.next;
+        }
+        let mut page = self.account(key)?.pages;
+        while let Some(header) = page {
+            let (block, next) = {
+                let header = self.header(header)?;
+                (header.block, header.pages.next)
+            };
+            self.store.remove_page(header);
+            self.give_block(key, block, true);
+            page = next;
+        }
+        while let Some(node) = doomed {
+            let (block, next) = self.memory.doomed(node).ok_or(Error::Kernel)?;
+            self.give_block(key, block, true);
+            self.memory.give_top(node);
+            doomed = next;
+        }
+        Ok(())
+    }
+
+    /// Destroys the account's objects that satisfy `wanted`, in one pass: dropping an object frees entries but moves none. Pages that
+    /// become empty stay until the account is gone.
     fn drop_objects(&mut self, account: Key, wanted: impl Fn(&Object) -> bool) -> Result<()> {
         let mut page = self.account(account)?.pages;
         while let Some(header) = page {
+            let next = self.header(header)?.pages.next;
             for key in Store::entries(header) {
                 match self.store.get(key) {
                     Some(object) if !wanted(object) => Ok(()),
@@ -173,7 +184,7 @@ impl<K: Kernel> System<'_, K> {
                     _ => Ok(()),
                 }?;
             }
-            page = self.header(header)?.next;
+            page = next;
         }
         Ok(())
     }

@@ -166,6 +166,17 @@ impl Buddy {
         self.state.get(chunk) == Some(&CHUNK_OPEN)
     }
 
+    /// Whether all of an open chunk is free.
+    pub fn is_unused(&self, chunk: usize) -> bool {
+        self.is_open(chunk) && self.get(chunk, 1) & FREE == CHUNK_BITS
+    }
+
+    /// Notes that an open chunk that is [unused](Self::is_unused) is one whole untyped again.
+    pub fn close(&mut self, chunk: usize) {
+        self.put_state(chunk, CHUNK_WHOLE);
+        self.set(chunk, 1, CHUNK_BITS);
+    }
+
     /// Takes a block of `1 << bits` bytes.
     ///
     /// A block of more than a chunk consists of neighbouring chunk untypeds.

@@ -162,6 +162,23 @@ impl<K: Kernel> System<'_, K> {
         }
     }
 
+    /// Frame number `index` of a dataspace of small pages.
+    pub fn frame_of(&self, dataspace: Key, mut index: u32) -> Result<Slot> {
+        let mut at = self.dataspace(dataspace)?.extents;
+        while let Some(key) = at {
+            let extent = self.extent(key)?;
+            if extent.frame_bits != PAGE_BITS {
+                return Err(Error::Invalid);
+            }
+            if index < extent.count {
+                return Ok(extent.first.plus(index));
+            }
+            index -= extent.count;
+            at = extent.next;
+        }
+        Err(Error::Invalid)
+    }
+
     /// Frees a dataspace of that account.
     pub fn free_dataspace(&mut self, account: Key, key: Key) -> Result<()> {
         self.dataspace(key)?;

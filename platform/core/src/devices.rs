@@ -20,7 +20,7 @@ impl<K: Kernel> System<'_, K> {
     pub fn add_device(&mut self, slot: Slot, base: u32, bits: u8) -> Result<()> {
         let root = self.root()?;
         let next = self.devices;
-        self.devices = Some(self.insert(root, Object::Device(Device { slot, base, bits, halves: None, taken: false, next }))?);
+        self.devices = Some(self.insert(root, Object::Device(Device { slot, base, bits, halves: None, taken: false, own: None, next }))?);
         Ok(())
     }
 
@@ -45,14 +45,21 @@ impl<K: Kernel> System<'_, K> {
         let device = self.take_device(address)?;
         let made = self.take_run(account, 1).and_then(|first| {
             let next = self.dataspace(dataspace)?.extents;
-            let slot = self.device(device)?.slot;
+            let (slot, own) = {
+                let device = self.device(device)?;
+                (device.slot, device.own)
+            };
             let extent = Extent { block: None, device: Some(device), first, frame_bits: PAGE_BITS, count: 1, next };
-            let made = match self.kernel.retype(slot, KernelObject::Frame(PAGE_BITS), first, 1) {
+            let frame = match own {
+                Some(own) => self.kernel.copy(own, first),
+                None => self.kernel.retype(slot, KernelObject::Frame(PAGE_BITS), first, 1),
+            };
+            let made = match frame {
                 Ok(()) => self.insert(account, Object::Extent(extent)),
                 Err(refused) => Err(refused.into()),
             };
             if made.is_err() {
-                let revoked = self.kernel.revoke(slot);
+                let revoked = self.kernel.revoke(own.unwrap_or(slot));
                 self.note(revoked);
                 self.give_run(first, 1);
             }
@@ -136,6 +143,7 @@ impl<K: Kernel> System<'_, K> {
                 bits,
                 halves: None,
                 taken: false,
+                own: None,
                 next: None,
             };
             *half = self.insert(root, Object::Device(device))?;
@@ -146,11 +154,25 @@ impl<K: Kernel> System<'_, K> {
 
     /// Frees the page of a device.
     pub(crate) fn give_device(&mut self, key: Key) -> Result<()> {
-        let slot = self.device(key)?.slot;
-        let revoked = self.kernel.revoke(slot);
+        let device = self.device_mut(key)?;
+        device.taken = false;
+        let everything = device.own.unwrap_or(device.slot);
+        let revoked = self.kernel.revoke(everything);
         self.note(revoked);
-        self.device_mut(key)?.taken = false;
         Ok(())
+    }
+
+    /// Makes a frame of a device's page for core itself. Others can still have the page.
+    pub fn own_device(&mut self, address: u32) -> Result<Slot> {
+        let root = self.root()?;
+        let key = self.take_device(address)?;
+        let slot = self.device(key)?.slot;
+        let frame = self.take_run(root, 1)?;
+        self.kernel.retype(slot, KernelObject::Frame(PAGE_BITS), frame, 1)?;
+        let device = self.device_mut(key)?;
+        device.own = Some(frame);
+        device.taken = false;
+        Ok(frame)
     }
 
     /// Makes the handler of an interrupt; the kernel gives each only once.

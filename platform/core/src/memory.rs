@@ -42,7 +42,10 @@ struct Slots {
     cap_pages: [Option<Key>; 1 << TOP_BITS],
     /// Block and successor of the CNodes that are about to be destroyed.
     doomed: [Option<(Block, Option<u16>)>; 1 << TOP_BITS],
-    ready: Option<u32>,
+    /// Block of each open chunk's CNode; the first ones come from elsewhere.
+    node_blocks: [Option<Block>; CHUNKS],
+    /// The CNode for the next chunk.
+    ready: Option<(u32, Option<Block>)>,
     /// A small boot untyped that the first CNodes are made from.
     first_untyped: Option<(Slot, u32)>,
 }
@@ -58,6 +61,7 @@ impl Memory {
                 arenas: Vec::new(),
                 cap_pages: [None; 1 << TOP_BITS],
                 doomed: [None; 1 << TOP_BITS],
+                node_blocks: [None; CHUNKS],
                 ready: None,
                 first_untyped: None,
             },
@@ -162,8 +166,53 @@ impl Memory {
                 node
             }
         };
-        self.slots.ready = Some(node);
+        self.slots.ready = Some((node, block));
         Ok(())
+    }
+
+    /// Closes one chunk that is no longer used in small pieces, and returns the block of a CNode that is no longer needed:
+    /// the caller gives it back. `None` if there is no such chunk.
+    pub fn close_chunk<K: Kernel>(&mut self, kernel: &mut K) -> Result<Option<Block>, Refused> {
+        let Some((ready, Some(ready_block))) = self.slots.ready else { return Ok(None) };
+        let ready_chunk = ready_block.chunk();
+        for chunk in 0..CHUNKS {
+            let Some(block) = self.slots.node_blocks.get(chunk).copied().flatten() else { continue };
+            if self.buddy.is_unused(chunk) {
+                let node = self.make_whole(kernel, chunk)?;
+                self.slots.mark(node, false);
+                return Ok(Some(block));
+            }
+            if chunk == ready_chunk {
+                // The CNode in waiting may be all that is left in this chunk: then the chunk's own takes its place.
+                kernel.revoke(self.untyped(ready_block))?;
+                self.buddy.release(ready_block);
+                if self.buddy.is_unused(chunk) {
+                    self.slots.mark(ready, false);
+                    let node = self.make_whole(kernel, chunk)?;
+                    self.slots.ready = Some((node, Some(block)));
+                    // Given back already; the caller's account is settled by a block of the same size that it never sees.
+                    return Ok(None);
+                }
+                let again = self.allocate(kernel, CHUNK_NODE_BITS).map_err(|_| Refused)?;
+                kernel.retype(self.untyped(again), Object::CNode(SECOND_BITS), Slot::top(ready), 1)?;
+                self.slots.ready = Some((ready, Some(again)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Turns an unused open chunk into one untyped in a first-level slot, and returns the slot of its CNode.
+    fn make_whole<K: Kernel>(&mut self, kernel: &mut K, chunk: usize) -> Result<u32, Refused> {
+        let node = self.slots.chunk(chunk);
+        let whole = self.slots.take_top(1).ok_or(Refused)?;
+        kernel.revoke(Slot::within(node, 1))?;
+        kernel.move_to(Slot::within(node, 1), Slot::top(whole))?;
+        self.slots.set_chunk(chunk, whole);
+        if let Some(place) = self.slots.node_blocks.get_mut(chunk) {
+            *place = None;
+        }
+        self.buddy.close(chunk);
+        Ok(node)
     }
 
     /// The untyped of a block of at most a chunk.
@@ -279,11 +328,14 @@ impl<K: Kernel> Untypeds for Untyped<'_, K> {
     }
 
     fn open_chunk(&mut self, chunk: usize) -> Result<(), Refused> {
-        let node = self.slots.ready.ok_or(Refused)?;
+        let (node, block) = self.slots.ready.ok_or(Refused)?;
         let whole = self.slots.chunk(chunk);
         self.kernel.move_to(Slot::top(whole), Slot::within(node, 1))?;
         self.slots.mark(whole, false);
         self.slots.set_chunk(chunk, node);
+        if let Some(place) = self.slots.node_blocks.get_mut(chunk) {
+            *place = block;
+        }
         self.slots.ready = None;
         Ok(())
     }

@@ -14,7 +14,7 @@ pub const WINDOWS: usize = 13;
 pub enum Object {
     /// First entry of a page.
     Header(Header),
-    /// A free entry, and the next free one of its account.
+    /// A free entry, and the next free one of its page.
     Free(Option<Key>),
     /// An account.
     Account(Account),
@@ -49,8 +49,14 @@ pub enum Object {
 pub struct Header {
     /// The account that paid for the page; all objects in it are that account's. `None`: core's first page.
     pub account: Option<Key>,
-    /// The account's next page.
-    pub next: Option<Key>,
+    /// Neighbours among the account's pages.
+    pub pages: Links,
+    /// Neighbours among the account's pages with free entries.
+    pub open: Links,
+    /// First free entry.
+    pub free: Option<Key>,
+    /// Entries in use.
+    pub used: u32,
     /// The page's memory.
     pub block: Block,
     /// Its frame.
@@ -70,8 +76,8 @@ pub struct Account {
     pub siblings: Links,
     /// Its pages of objects.
     pub pages: Option<Key>,
-    /// Free entries in them.
-    pub free_entry: Option<Key>,
+    /// Those of them with free entries.
+    pub open_pages: Option<Key>,
     /// Its CNodes with free slots.
     pub cap_pages: Option<Key>,
     /// The slab that new small objects come from.
@@ -100,8 +106,8 @@ pub struct CapPage {
     pub block: Block,
     /// One bit for each slot in use.
     pub used: [u32; 8],
-    /// The account's next CNode with free slots.
-    pub next: Option<Key>,
+    /// Neighbours among the account's CNodes with free slots.
+    pub links: Links,
     /// Whether it is in that list.
     pub listed: bool,
 }
@@ -322,6 +328,8 @@ pub struct Device {
     pub halves: Option<[Key; 2]>,
     /// A leaf of 4096 bytes that somebody has.
     pub taken: bool,
+    /// Core's own frame of it, which others get copies of.
+    pub own: Option<Slot>,
     /// The next untyped of the board.
     pub next: Option<Key>,
 }

@@ -40,6 +40,8 @@ pub struct Module<'a> {
     pub first_frame: Slot,
     /// Size in bytes.
     pub bytes: u32,
+    /// Its content.
+    pub content: &'a [u8],
 }
 
 /// An answer: its message, and a capability to go with it.
@@ -66,7 +68,9 @@ pub struct Server<'a, K, C> {
     on_log: Option<Slot>,
     hardware: Slot,
     parent_signal: Slot,
+    log_signal: Slot,
     console: u32,
+    free_at_start: Option<u32>,
     label: Label,
 }
 
@@ -78,7 +82,7 @@ pub struct Places {
     /// Empty slot for a signal on its way to a parent.
     pub parent_signal: Slot,
     /// Empty slot for the notification that core's log signals.
-    pub on_log: Slot,
+    pub log_signal: Slot,
     /// Physical address of the console's registers.
     pub console: u32,
 }
@@ -95,7 +99,9 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             on_log: None,
             hardware: places.hardware,
             parent_signal: places.parent_signal,
+            log_signal: places.log_signal,
             console: places.console,
+            free_at_start: None,
             label,
         }
     }
@@ -234,7 +240,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             | DomainRequest::Status
             | DomainRequest::OnChange
             | DomainRequest::Notification => parent,
-            DomainRequest::Rom | DomainRequest::Hardware | DomainRequest::OnLog => first,
+            DomainRequest::Rom | DomainRequest::Hardware | DomainRequest::OnLog | DomainRequest::FreeMemory => first,
             _ => true,
         };
         if !allowed {
@@ -301,20 +307,36 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             }
             DomainRequest::Hardware => Ok((heapless::Vec::new(), Some(self.hardware))),
             DomainRequest::OnLog => {
-                let root = system.root()?;
-                let slot = match self.on_log {
-                    Some(slot) => {
-                        // An empty slot takes the new one below.
-                        let _ = system.kernel.delete(slot);
-                        slot
-                    }
-                    None => system.take_run(root, 1)?,
-                };
-                self.on_log = Some(slot);
-                system.kernel.copy(other(caps, 0)?, slot)?;
+                // Deleting from an empty slot does nothing.
+                let _ = system.kernel.delete(self.log_signal);
+                self.on_log = None;
+                system.kernel.copy(other(caps, 0)?, self.log_signal)?;
+                self.on_log = Some(self.log_signal);
                 Ok(Reply::default())
             }
+            DomainRequest::FreeMemory => self.free_memory(),
         }
+    }
+
+    fn free_memory(&mut self) -> Result<Reply> {
+        self.system.compact()?;
+        let (free, defects) = (self.system.free_bytes(), self.system.defects);
+        match self.free_at_start {
+            None => {
+                self.free_at_start = Some(free);
+                self.say(format_args!("free untyped memory: {free} bytes"));
+            }
+            Some(start) if start == free => {
+                self.say(format_args!("free untyped memory: {free} bytes, all untyped is back"));
+            }
+            Some(start) => {
+                self.say(format_args!("free untyped memory: {free} bytes, {} bytes are LOST", start.wrapping_sub(free) as i32));
+            }
+        }
+        if defects > 0 {
+            self.say(format_args!("{defects} operations of the kernel FAILED that cannot fail"));
+        }
+        Ok(words(&[free]))
     }
 
     /// The account that a request names, or that of the domain.
@@ -382,6 +404,30 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         if self.log.released && !self.system.device_taken(self.console) {
             self.log.reclaim();
         }
+    }
+
+    /// Makes the dataspaces of all boot modules, so that none is made later.
+    pub fn prepare_roms(&mut self) -> Result<()> {
+        for module in self.modules {
+            self.rom(module.name)?;
+        }
+        Ok(())
+    }
+
+    /// The boot module of that name.
+    pub fn module(&self, name: &str) -> Option<Module<'a>> {
+        self.modules.iter().find(|module| module.name == name).copied()
+    }
+
+    /// The dataspace of a boot module.
+    pub fn rom_of(&mut self, name: &str) -> Result<Key> {
+        Ok(self.rom(name)?.0)
+    }
+
+    /// Empties the slot that capabilities come in.
+    pub fn empty(&mut self, slot: Slot) {
+        let deleted = self.system.kernel.delete(slot);
+        self.system.note(deleted);
     }
 
     fn rom(&mut self, name: &str) -> Result<(Key, u32)> {

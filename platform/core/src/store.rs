@@ -101,7 +101,7 @@ impl Store {
         // through the raw pointer initialises all entries before a reference to any of them can exist.
         unsafe {
             let first = self.window.as_ptr().add(page).cast::<Entry>();
-            first.write(Entry { object: Object::Header(header) });
+            first.write(Entry { object: Object::Header(Header { free: Key::new(page, 1), ..header }) });
             for entry in 1..ENTRIES {
                 first.add(entry).write(Entry { object: Object::Free(Key::new(page, entry + 1).filter(|_| entry + 1 < ENTRIES)) });
             }
@@ -110,11 +110,6 @@ impl Store {
             *word |= 1 << (page % 32);
         }
         Some(key)
-    }
-
-    /// The first free entry of a page that was just added.
-    pub fn first_entry(header: Key) -> Option<Key> {
-        Key::new(header.page(), 1)
     }
 
     /// Takes a page out of use, before it is unmapped.

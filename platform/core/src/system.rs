@@ -79,6 +79,8 @@ pub struct System<'a, K> {
     scratch: Slot,
     /// Which page tables of the store's window exist, four to a bit.
     tables: [u32; 2],
+    /// The account that is being closed: its bookkeeping goes as a whole.
+    pub(crate) closing: Option<Key>,
     /// First of the device untypeds.
     pub(crate) devices: Option<Key>,
     /// Operations of the kernel that failed although they cannot: each is a defect.
@@ -100,6 +102,7 @@ impl<'a, K: Kernel> System<'a, K> {
             endpoint,
             scratch,
             tables: [0; 2],
+            closing: None,
             devices: None,
             defects: 0,
         };
@@ -217,6 +220,22 @@ impl<'a, K: Kernel> System<'a, K> {
         }
     }
 
+    /// Merges what can be merged: chunks that are no longer used in small pieces give their CNodes back.
+    pub fn compact(&mut self) -> Result<()> {
+        let root = self.root()?;
+        loop {
+            let before = self.memory.free_bytes();
+            match self.memory.close_chunk(&mut self.kernel)? {
+                Some(block) => self.give_block(root, block, true),
+                // A CNode that was replaced is free already, but not yet refunded.
+                None if self.memory.free_bytes() > before => {
+                    self.refund(root, 1 << CHUNK_NODE_BITS, 0, 1 << CHUNK_NODE_BITS);
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Makes sure that page `address` of the store's window can be mapped.
     fn window_table(&mut self, address: usize) -> Result<()> {
         // One block holds four tables, for 4 MiB of the window.
@@ -249,25 +268,23 @@ impl<'a, K: Kernel> System<'a, K> {
     fn found_root(&mut self, ledger: ledger::Account) -> Result<()> {
         let before = self.memory.free_bytes();
         let (header, cap_page) = self.grow(None)?;
-        let entry = Store::entries(header).nth(1).ok_or(Error::Kernel)?;
-        let Some(Object::Free(free_entry)) = self.store.get(entry) else { return Err(Error::Kernel) };
         let account = Account {
             ledger,
             lender: None,
             first_child: None,
             siblings: Links::default(),
             pages: Some(header),
-            free_entry: *free_entry,
+            open_pages: Some(header),
             cap_pages: Some(cap_page),
             slab: None,
             spare: [None; 4],
             master: None,
         };
-        *self.store.get_mut(entry).ok_or(Error::Kernel)? = Object::Account(account);
-        self.header_mut(header)?.account = Some(entry);
-        self.root = Some(entry);
+        let root = self.take_entry(header, Object::Account(account))?;
+        self.header_mut(header)?.account = Some(root);
+        self.root = Some(root);
         let spent = before - self.memory.free_bytes();
-        self.charge(entry, spent, 0, spent)?;
+        self.charge(root, spent, 0, spent)?;
         self.prepare_next_chunk();
         Ok(())
     }
@@ -280,7 +297,7 @@ impl<'a, K: Kernel> System<'a, K> {
         }
     }
 
-    /// Gives an account one page and one CNode at once; each needs room in the other.
+    /// Gives an account one page and one CNode at once; each needs room in the other. They stay until the account is closed.
     fn grow(&mut self, account: Option<Key>) -> Result<(Key, Key)> {
         let cnode = self.book_block(account)?;
         let grown = self.grow_with(account, cnode);
@@ -292,8 +309,8 @@ impl<'a, K: Kernel> System<'a, K> {
         grown
     }
 
-    fn grow_with(&mut self, account: Option<Key>, cnode: Block) -> Result<(Key, Key)> {
-        let node = self.make_cap_page(cnode)?;
+    fn grow_with(&mut self, account: Option<Key>, block: Block) -> Result<(Key, Key)> {
+        let node = self.make_cap_page(block)?;
         let header = match self.add_page(account, Slot::within(node, 0)) {
             Ok(header) => header,
             Err(error) => {
@@ -301,24 +318,15 @@ impl<'a, K: Kernel> System<'a, K> {
                 return Err(error);
             }
         };
-        let entry = Store::first_entry(header).ok_or(Error::Kernel)?;
-        let next_free = match self.store.get(entry) {
-            Some(Object::Free(next)) => *next,
-            _ => return Err(Error::Kernel),
-        };
-        let listed = match account {
-            Some(account) => self.account(account)?.cap_pages,
-            None => None,
-        };
-        let page = CapPage { node, block: cnode, used: [1, 0, 0, 0, 0, 0, 0, 0], next: listed, listed: true };
-        *self.store.get_mut(entry).ok_or(Error::Kernel)? = Object::CapPage(page);
-        self.memory.set_cap_page(node, Some(entry));
+        let page = CapPage { node, block, used: [1, 0, 0, 0, 0, 0, 0, 0], links: Links::default(), listed: false };
+        let key = self.take_entry(header, Object::CapPage(page))?;
+        self.memory.set_cap_page(node, Some(key));
         if let Some(account) = account {
-            let account = self.account_mut(account)?;
-            account.cap_pages = Some(entry);
-            account.free_entry = next_free;
+            self.list_cap_page(account, key)?;
+        } else {
+            self.cap_page_mut(key)?.listed = true;
         }
-        Ok((header, entry))
+        Ok((header, key))
     }
 
     /// Makes a CNode in a first-level slot.
@@ -335,7 +343,7 @@ impl<'a, K: Kernel> System<'a, K> {
         Ok(node)
     }
 
-    /// Adds a page to the store with its frame in `frame`, and chains its entries to the account.
+    /// Adds a page to the store with its frame in `frame`.
     fn add_page(&mut self, account: Option<Key>, frame: Slot) -> Result<Key> {
         let block = self.book_block(account)?;
         let added = self.add_page_with(account, frame, block);
@@ -353,115 +361,206 @@ impl<'a, K: Kernel> System<'a, K> {
         self.kernel.retype(self.memory.untyped(block), KernelObject::Frame(PAGE_BITS), frame, 1)?;
         let access = Access { write: true, execute: false, cached: true };
         self.kernel.map(frame, self.kernel.own_directory(), address as u32, access)?;
-        let next = match account {
-            Some(account) => self.account(account)?.pages,
-            None => None,
-        };
-        let header = self.store.add_page(page, Header { account, next, block, frame }).ok_or(Error::Kernel)?;
+        let links = Links::default();
+        let header = Header { account, pages: links, open: links, free: None, used: 0, block, frame };
+        let key = self.store.add_page(page, header).ok_or(Error::Kernel)?;
         if let Some(account) = account {
-            let first = Store::first_entry(header);
-            let account = self.account_mut(account)?;
-            account.pages = Some(header);
-            account.free_entry = first;
+            let next = self.account_mut(account)?.pages.replace(key);
+            self.header_mut(key)?.pages.next = next;
+            if let Some(next) = next {
+                self.header_mut(next)?.pages.previous = Some(key);
+            }
+            self.open_page(account, key)?;
         }
-        Ok(header)
+        Ok(key)
+    }
+
+    /// Puts a page into its account's list of those with free entries.
+    fn open_page(&mut self, account: Key, page: Key) -> Result<()> {
+        let next = self.account_mut(account)?.open_pages.replace(page);
+        if let Some(next) = next {
+            self.header_mut(next)?.open.previous = Some(page);
+        }
+        self.header_mut(page)?.open = Links { previous: None, next };
+        Ok(())
+    }
+
+    fn unlink_open_page(&mut self, account: Key, page: Key) -> Result<()> {
+        let links = core::mem::take(&mut self.header_mut(page)?.open);
+        match links.previous {
+            Some(previous) => self.header_mut(previous)?.open.next = links.next,
+            None => self.account_mut(account)?.open_pages = links.next,
+        }
+        if let Some(next) = links.next {
+            self.header_mut(next)?.open.previous = links.previous;
+        }
+        Ok(())
+    }
+
+    /// Puts an object into a free entry of a page.
+    fn take_entry(&mut self, page: Key, object: Object) -> Result<Key> {
+        let entry = self.header(page)?.free.ok_or(Error::Kernel)?;
+        let place = self.store.get_mut(entry).ok_or(Error::Kernel)?;
+        let Object::Free(next) = *place else { return Err(Error::Kernel) };
+        *place = object;
+        let header = self.header_mut(page)?;
+        header.free = next;
+        header.used += 1;
+        if let (None, Some(account)) = (next, header.account) {
+            self.unlink_open_page(account, page)?;
+        }
+        Ok(entry)
+    }
+
+    /// Makes sure that the account has a free entry, and returns the page that it is in.
+    fn page_with_room(&mut self, account: Key) -> Result<Key> {
+        if let Some(page) = self.account(account)?.open_pages {
+            return Ok(page);
+        }
+        if self.account(account)?.cap_pages.is_none() {
+            return Ok(self.grow(Some(account))?.0);
+        }
+        let frame = self.take_run(account, 1)?;
+        self.add_page(Some(account), frame).inspect_err(|_| self.give_run(frame, 1))
     }
 
     /// Puts an object into a free entry of the account.
     pub(crate) fn insert(&mut self, account: Key, object: Object) -> Result<Key> {
-        if self.account(account)?.free_entry.is_none() {
-            if self.account(account)?.cap_pages.is_some() {
-                let frame = self.take_run(account, 1)?;
-                // Taking the slot may itself have added a page.
-                if self.account(account)?.free_entry.is_some() {
-                    self.give_run(frame, 1);
-                } else if let Err(error) = self.add_page(Some(account), frame) {
-                    self.give_run(frame, 1);
-                    return Err(error);
-                }
-            } else {
-                self.grow(Some(account))?;
-            }
-        }
-        let entry = self.account(account)?.free_entry.ok_or(Error::Kernel)?;
-        let place = self.store.get_mut(entry).ok_or(Error::Kernel)?;
-        let Object::Free(next) = *place else { return Err(Error::Kernel) };
-        *place = object;
-        self.account_mut(account)?.free_entry = next;
-        Ok(entry)
+        let page = self.page_with_room(account)?;
+        self.take_entry(page, object)
     }
 
     /// Frees an entry and returns what was in it.
     pub(crate) fn remove(&mut self, key: Key) -> Result<Object> {
-        let account = self.owner(key)?;
-        let next = self.account(account)?.free_entry;
+        let page = key.header();
+        let (account, next, used) = {
+            let header = self.header(page)?;
+            (header.account.ok_or(Error::Kernel)?, header.free, header.used)
+        };
         let place = self.store.get_mut(key).ok_or(Error::Invalid)?;
         let object = core::mem::replace(place, Object::Free(next));
-        self.account_mut(account)?.free_entry = Some(key);
+        let header = self.header_mut(page)?;
+        header.free = Some(key);
+        header.used = used.saturating_sub(1);
+        if next.is_none() {
+            self.open_page(account, page)?;
+        }
+        if used == 1 && self.closing != Some(account) {
+            self.drop_page(account, page)?;
+        }
         Ok(object)
     }
 
-    /// Takes up to 256 neighbouring capability slots of the account.
+    /// Gives an empty page back.
+    fn drop_page(&mut self, account: Key, page: Key) -> Result<()> {
+        self.unlink_open_page(account, page)?;
+        let (links, block, frame) = {
+            let header = self.header(page)?;
+            (header.pages, header.block, header.frame)
+        };
+        match links.previous {
+            Some(previous) => self.header_mut(previous)?.pages.next = links.next,
+            None => self.account_mut(account)?.pages = links.next,
+        }
+        if let Some(next) = links.next {
+            self.header_mut(next)?.pages.previous = links.previous;
+        }
+        self.store.remove_page(page);
+        // Revoking the page's memory empties the slot of its frame.
+        self.give_block(account, block, true);
+        self.give_run(frame, 1);
+        Ok(())
+    }
+
+    /// Puts a CNode into its account's list of those with free slots.
+    fn list_cap_page(&mut self, account: Key, key: Key) -> Result<()> {
+        let next = self.account_mut(account)?.cap_pages.replace(key);
+        if let Some(next) = next {
+            self.cap_page_mut(next)?.links.previous = Some(key);
+        }
+        let page = self.cap_page_mut(key)?;
+        page.links = Links { previous: None, next };
+        page.listed = true;
+        Ok(())
+    }
+
+    fn unlist_cap_page(&mut self, account: Key, key: Key) -> Result<()> {
+        let page = self.cap_page_mut(key)?;
+        page.listed = false;
+        let links = core::mem::take(&mut page.links);
+        match links.previous {
+            Some(previous) => self.cap_page_mut(previous)?.links.next = links.next,
+            None => self.account_mut(account)?.cap_pages = links.next,
+        }
+        if let Some(next) = links.next {
+            self.cap_page_mut(next)?.links.previous = links.previous;
+        }
+        Ok(())
+    }
+
+    /// Takes up to 255 neighbouring capability slots of the account.
     pub(crate) fn take_run(&mut self, account: Key, count: u32) -> Result<Slot> {
         let mut at = self.account(account)?.cap_pages;
         // Looking at a few CNodes bounds the time; the price is an occasional CNode more.
         for _ in 0..4 {
             let Some(key) = at else { break };
-            let page = self.cap_page_mut(key)?;
-            if let Some(first) = free_run(&page.used, count) {
-                set_run(&mut page.used, first, count, true);
-                let slot = Slot::within(page.node, first);
-                at = page.next;
-                if page.used == [u32::MAX; 8] && self.account(account)?.cap_pages == Some(key) {
-                    self.account_mut(account)?.cap_pages = at;
-                    self.cap_page_mut(key)?.listed = false;
-                }
+            if let Some(slot) = self.take_run_of(account, key, count)? {
                 return Ok(slot);
             }
-            at = page.next;
+            at = self.cap_page(key)?.links.next;
         }
-        let key = if self.account(account)?.free_entry.is_some() {
+        let key = if self.account(account)?.open_pages.is_some() {
             let block = self.take_block(account, PAGE_BITS, true)?;
-            let node = match self.make_cap_page(block) {
-                Ok(node) => node,
-                Err(error) => {
-                    self.give_block(account, block, true);
-                    return Err(error);
-                }
-            };
-            let next = self.account(account)?.cap_pages;
-            let key = self.insert(account, Object::CapPage(CapPage { node, block, used: [0; 8], next, listed: true }))?;
-            self.account_mut(account)?.cap_pages = Some(key);
+            let node = self.make_cap_page(block).inspect_err(|_| self.give_block(account, block, true))?;
+            let page = CapPage { node, block, used: [0; 8], links: Links::default(), listed: false };
+            let key = self.insert(account, Object::CapPage(page))?;
             self.memory.set_cap_page(node, Some(key));
+            self.list_cap_page(account, key)?;
             key
         } else {
             self.grow(Some(account))?.1
         };
+        self.take_run_of(account, key, count)?.ok_or(Error::Invalid)
+    }
+
+    fn take_run_of(&mut self, account: Key, key: Key, count: u32) -> Result<Option<Slot>> {
         let page = self.cap_page_mut(key)?;
-        // A CNode that came with a page has its first slot in use, so a run of all 256 does not fit.
-        let first = free_run(&page.used, count).ok_or(Error::OutOfCaps)?;
+        let Some(first) = free_run(&page.used, count) else { return Ok(None) };
         set_run(&mut page.used, first, count, true);
-        Ok(Slot::within(page.node, first))
+        let slot = Slot::within(page.node, first);
+        if page.used == [u32::MAX; 8] {
+            self.unlist_cap_page(account, key)?;
+        }
+        Ok(Some(slot))
     }
 
     /// Gives slots back; they must be empty.
     pub(crate) fn give_run(&mut self, first: Slot, count: u32) {
-        let Some(key) = self.memory.cap_page(first.node()) else {
-            self.defects += 1;
-            return;
+        let given = match self.memory.cap_page(first.node()) {
+            Some(key) => self.give_run_of(key, first.index(), count),
+            // The CNodes of an account that is being closed are no longer looked after.
+            None if self.closing.is_some() => Ok(()),
+            None => Err(Error::Kernel),
         };
-        let Ok(account) = self.owner(key) else { return };
-        let head = self.account(account).ok().and_then(|account| account.cap_pages);
-        if let Ok(page) = self.cap_page_mut(key) {
-            set_run(&mut page.used, first.index(), count, false);
-            if !page.listed {
-                page.listed = true;
-                page.next = head;
-                if let Ok(account) = self.account_mut(account) {
-                    account.cap_pages = Some(key);
-                }
-            }
+        self.defects += u32::from(given.is_err());
+    }
+
+    fn give_run_of(&mut self, key: Key, first: u32, count: u32) -> Result<()> {
+        let account = self.owner(key)?;
+        let page = self.cap_page_mut(key)?;
+        set_run(&mut page.used, first, count, false);
+        let (listed, empty, node, block) = (page.listed, page.used == [0; 8], page.node, page.block);
+        if !listed {
+            self.list_cap_page(account, key)?;
         }
+        if empty && self.closing != Some(account) {
+            self.unlist_cap_page(account, key)?;
+            self.memory.set_cap_page(node, None);
+            self.give_block(account, block, true);
+            self.memory.give_top(node);
+            self.remove(key)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn empty_run(&mut self, first: Slot, count: u32) {

@@ -1,0 +1,413 @@
+//! The emulator process: start, console, deadline, end.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::emulator_log::{AllowList, Unexplained};
+use crate::judge::{Judge, Rules, Verdict};
+use crate::measure::Report;
+use crate::qmp;
+
+/// Longest console line in bytes; a longer one is cut into pieces of this size.
+const LINE_LIMIT: usize = 16 * 1024;
+/// How often the run looks whether the user interrupted it.
+const POLL: Duration = Duration::from_millis(100);
+/// Time between a consented quit and SIGKILL.
+const QUIT: Duration = Duration::from_secs(5);
+
+/// Everything that can go wrong around the emulator process itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The emulator could not be started.
+    #[error("cannot start {}: {source} (is it installed? `cargo xtask doctor` tells)", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of the run could not be made or read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The process could not be watched.
+    #[error("cannot watch the emulator: {0}")]
+    Watch(std::io::Error),
+    /// The plugin's report is not what the harness reads.
+    #[error("the plugin's report {} is not readable: {source}", path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// The instruction counter that the emulator loads.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// The shared object.
+    pub library: PathBuf,
+    /// Where it writes its report.
+    pub report: PathBuf,
+}
+
+/// What the board is made of for one run.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// The emulator, a path or a name to be found on `PATH`.
+    pub qemu: PathBuf,
+    /// The ELF file to start, loaded by physical address.
+    pub program: PathBuf,
+    /// The SD card's image in slot 0; its size is a power of two.
+    pub card: Option<PathBuf>,
+    /// The instruction counter, if wanted.
+    pub plugin: Option<Plugin>,
+    /// The `-icount` option, if the virtual clock is to follow the instructions.
+    pub icount: Option<String>,
+    /// Stop before the first instruction and wait for a debugger on TCP port 1234.
+    pub debugger: bool,
+    /// Where the emulator's own log goes (missing devices, guest errors).
+    pub log: PathBuf,
+}
+
+/// What is known after a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Every console line, also those after the verdict.
+    pub console: Vec<String>,
+    /// Lines of the emulator's log that the allow-list does not explain.
+    pub unexplained: Vec<Unexplained>,
+    /// The instruction counts, if the plugin was loaded and could write them.
+    pub report: Option<Report>,
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static HANDLER: Once = Once::new();
+
+/// Makes Ctrl-C and SIGTERM end the run in an orderly way, so that no emulator is left behind.
+fn catch_interrupts() {
+    HANDLER.call_once(|| {
+        // Fails only when the program has a handler of its own; then that one is in charge.
+        let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed));
+    });
+}
+
+impl Board {
+    /// The emulator's command line.
+    ///
+    /// UART0 goes nowhere, UART1 is the console. One CPU, since nothing parks the second one.
+    pub fn command(&self, qmp: &Path) -> Command {
+        let mut command = Command::new(&self.qemu);
+        command.args(["-M", "xilinx-zynq-a9", "-m", "512M", "-smp", "1"]);
+        command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
+        command.args(["-display", "none", "-monitor", "none", "-serial", "null"]);
+        command.args(["-serial", "stdio"]);
+        command
+            .arg("-qmp")
+            .arg(option("unix:", qmp, ",server=on,wait=off"));
+        command
+            .args(["-d", "unimp,guest_errors"])
+            .arg("-D")
+            .arg(&self.log);
+        command.arg("-kernel").arg(&self.program);
+        if let Some(card) = &self.card {
+            command
+                .arg("-drive")
+                .arg(option("if=sd,index=0,format=raw,file=", card, ""));
+        }
+        if let Some(icount) = &self.icount {
+            command.arg("-icount").arg(icount);
+        }
+        if let Some(plugin) = &self.plugin {
+            let out = option(",out=", &plugin.report, "");
+            let mut argument = option("file=", &plugin.library, "");
+            argument.push(out);
+            command.arg("-plugin").arg(argument);
+        }
+        if self.debugger {
+            command.args(["-s", "-S"]);
+        }
+        command
+    }
+
+    /// Boots the board and judges it; `line` gets every console line as it arrives.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the emulator cannot be started or its files cannot be read. What happens on
+    /// the board is never an error but a [`Verdict`].
+    pub fn run(
+        &self,
+        rules: Rules,
+        allow: &AllowList,
+        mut line: impl FnMut(&str),
+    ) -> Result<Outcome, Error> {
+        catch_interrupts();
+        let scratch = tempfile::Builder::new()
+            .prefix("zelkova-")
+            .tempdir()
+            .map_err(|source| Error::File {
+                path: std::env::temp_dir(),
+                source,
+            })?;
+        let socket = scratch.path().join("qmp");
+        let complaints = scratch.path().join("stderr");
+        self.forget_old_files()?;
+
+        let file = |path: &Path, source| Error::File {
+            path: path.to_owned(),
+            source,
+        };
+        let stderr = File::create(&complaints).map_err(|e| file(&complaints, e))?;
+        let child = self
+            .command(&socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .map_err(|source| Error::Start {
+                program: self.qemu.clone(),
+                source,
+            })?;
+        let mut emulator = Emulator { child, socket };
+        let started = Instant::now();
+        let lines = emulator.console();
+
+        let mut judge = Judge::new(rules);
+        let mut console = Vec::new();
+        let mut take = |text: String, judge: Option<&mut Judge>| {
+            line(&text);
+            let verdict = judge.and_then(|judge| judge.line(&text));
+            console.push(text);
+            verdict
+        };
+        let mut verdict = loop {
+            if INTERRUPTED.load(Ordering::Relaxed) {
+                break Verdict::Interrupted;
+            }
+            let mut wait = POLL;
+            if let Some(deadline) = judge.rules().deadline {
+                let left = deadline.saturating_sub(started.elapsed());
+                if left.is_zero() {
+                    break Verdict::Deadline { after: deadline };
+                }
+                wait = wait.min(left);
+            }
+            match lines.recv_timeout(wait) {
+                Ok(text) => {
+                    if let Some(verdict) = take(text, Some(&mut judge)) {
+                        break verdict;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = emulator.wait_or_kill(QUIT).map_err(Error::Watch)?;
+                    let said = std::fs::read_to_string(&complaints).unwrap_or_default();
+                    break ended(status, &said);
+                }
+            }
+        };
+        emulator.end().map_err(Error::Watch)?;
+        for text in lines {
+            take(text, None);
+        }
+
+        let unexplained = allow.check(&self.log).map_err(|e| file(&self.log, e))?;
+        verdict.spoil(unexplained.iter().map(ToString::to_string).collect());
+        let report = match &self.plugin {
+            Some(plugin) => read_report(&plugin.report)?,
+            None => None,
+        };
+        Ok(Outcome {
+            verdict,
+            console,
+            unexplained,
+            report,
+        })
+    }
+
+    /// Removes what an earlier run left, so that it cannot be taken for this run's result.
+    fn forget_old_files(&self) -> Result<(), Error> {
+        for path in [
+            Some(&self.log),
+            self.plugin.as_ref().map(|plugin| &plugin.report),
+        ] {
+            let Some(path) = path else { continue };
+            match std::fs::remove_file(path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::File {
+                        path: path.clone(),
+                        source,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `before` + `path` + `after`, with the commas of the path doubled as QEMU's options want it.
+fn option(before: &str, path: &Path, after: &str) -> std::ffi::OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let mut bytes = before.as_bytes().to_vec();
+    for &byte in path.as_os_str().as_bytes() {
+        bytes.push(byte);
+        if byte == b',' {
+            bytes.push(b',');
+        }
+    }
+    bytes.extend_from_slice(after.as_bytes());
+    std::ffi::OsString::from_vec(bytes)
+}
+
+fn ended(status: ExitStatus, said: &str) -> Verdict {
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        return Verdict::Interrupted;
+    }
+    let said = said.trim();
+    let how = if said.is_empty() {
+        status.to_string()
+    } else {
+        format!("{status}: {said}")
+    };
+    Verdict::EmulatorEnded { how }
+}
+
+fn read_report(path: &Path) -> Result<Option<Report>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| Error::Report {
+                path: path.to_owned(),
+                source,
+            }),
+        // A killed emulator leaves none.
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::File {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// The running process; dropping it kills it.
+struct Emulator {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Emulator {
+    /// The console's lines; the channel closes when the emulator closes its end.
+    fn console(&mut self) -> Receiver<String> {
+        let (sender, receiver) = mpsc::channel();
+        if let Some(stdout) = self.child.stdout.take() {
+            thread::spawn(move || split_lines(BufReader::new(stdout), &sender));
+        }
+        receiver
+    }
+
+    /// Ends the process: by QMP if it listens, else by SIGKILL.
+    fn end(&mut self) -> std::io::Result<()> {
+        if self.child.try_wait()?.is_none() && qmp::quit(&self.socket).is_ok() {
+            self.wait_or_kill(QUIT)?;
+        }
+        self.kill()
+    }
+
+    fn wait_or_kill(&mut self, patience: Duration) -> std::io::Result<ExitStatus> {
+        let start = Instant::now();
+        while start.elapsed() < patience {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.kill()?;
+        self.child.wait()
+    }
+
+    fn kill(&mut self) -> std::io::Result<()> {
+        if self.child.try_wait()?.is_none() {
+            self.child.kill()?;
+            self.child.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here, and the normal path has ended it already.
+        let _ = self.kill();
+    }
+}
+
+/// Sends every line of `input` without its line end; what is no UTF-8 is replaced.
+fn split_lines(input: impl Read, lines: &Sender<String>) {
+    let mut line = Vec::new();
+    for byte in input.bytes() {
+        let Ok(byte) = byte else { break };
+        if byte != b'\n' {
+            line.push(byte);
+        }
+        if byte == b'\n' || line.len() >= LINE_LIMIT {
+            if lines.send(text(&line)).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    }
+    if !line.is_empty() {
+        // The receiver may be gone; then nobody wants the rest.
+        let _ = lines.send(text(&line));
+    }
+}
+
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_split_at_line_feeds() {
+        let (sender, receiver) = mpsc::channel();
+        split_lines(&b"one\r\n\ntwo\nrest"[..], &sender);
+        drop(sender);
+        assert_eq!(
+            receiver.iter().collect::<Vec<_>>(),
+            ["one", "", "two", "rest"]
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let (sender, receiver) = mpsc::channel();
+        split_lines(&vec![b'x'; 2 * LINE_LIMIT + 1][..], &sender);
+        drop(sender);
+        let lengths: Vec<_> = receiver.iter().map(|line| line.len()).collect();
+        assert_eq!(lengths, [LINE_LIMIT, LINE_LIMIT, 1]);
+    }
+
+    #[test]
+    fn commas_in_paths_are_doubled() {
+        assert_eq!(option("file=", Path::new("/a,b"), ",x=y"), "file=/a,,b,x=y");
+    }
+}

@@ -1,0 +1,224 @@
+//! Instruction counts from the emulator's plugin.
+//!
+//! A program marks an interval with two hints that do nothing (`PLD [pc, #-imm]`): `0xf55ff100 | op`
+//! begins interval `op` (0 to 255), `0xf55ff200 | op` ends it. The plugin counts the instructions
+//! executed in between, both marks excluded, exactly and repeatably; the kernel's share are those
+//! executed at or above 0xE0000000.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The plugin's report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// All instructions of the run.
+    pub total: Count,
+    /// The intervals, by rising `op`.
+    pub intervals: Vec<Interval>,
+}
+
+/// Instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Executed below the kernel's window.
+    pub user: u64,
+    /// Executed in the kernel's window.
+    pub kernel: u64,
+}
+
+impl Count {
+    /// User and kernel together.
+    pub fn all(self) -> u64 {
+        self.user.saturating_add(self.kernel)
+    }
+}
+
+/// All intervals of one `op`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The number that the marks carry.
+    pub op: u8,
+    /// How many intervals ended.
+    pub times: u64,
+    /// Their sum.
+    pub sum: Count,
+    /// The shortest, user and kernel together.
+    pub min: u64,
+    /// The longest, user and kernel together.
+    pub max: u64,
+}
+
+/// A figure that a scenario wants to see.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// The number that the marks carry.
+    pub op: u8,
+    /// What it is called in the table.
+    pub name: String,
+    /// Units of work in one interval (bytes of a request, for instance); the figure is
+    /// instructions per unit.
+    pub per: u64,
+    /// The largest acceptable figure.
+    pub goal: Option<f64>,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// What was wanted.
+    pub wanted: Wanted,
+    /// The intervals, if there were any.
+    pub interval: Option<Interval>,
+}
+
+impl Figure {
+    /// Mean instructions per unit of work.
+    #[allow(clippy::cast_precision_loss)] // Counts stay far below 2^53.
+    pub fn mean(&self) -> Option<f64> {
+        let interval = self.interval.filter(|interval| interval.times > 0)?;
+        Some(interval.sum.all() as f64 / interval.times as f64 / self.wanted.per.max(1) as f64)
+    }
+
+    /// What is wrong with it: a goal missed, or nothing measured although there is a goal.
+    pub fn problem(&self) -> Option<String> {
+        let goal = self.wanted.goal?;
+        let name = &self.wanted.name;
+        match self.mean() {
+            None => Some(format!(
+                "{name}: nothing measured (no marks {} seen)",
+                self.wanted.op
+            )),
+            Some(mean) if mean > goal => Some(format!(
+                "{name}: {} instructions, goal {}",
+                number(mean),
+                number(goal)
+            )),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Looks the `wanted` figures up in `report`.
+pub fn figures(report: &Report, wanted: &[Wanted]) -> Vec<Figure> {
+    let find = |op| {
+        report
+            .intervals
+            .iter()
+            .find(|interval| interval.op == op)
+            .copied()
+    };
+    wanted
+        .iter()
+        .map(|wanted| Figure {
+            wanted: wanted.clone(),
+            interval: find(wanted.op),
+        })
+        .collect()
+}
+
+/// The figures as a table, one line each.
+#[derive(Debug)]
+pub struct Table<'a>(pub &'a [Figure]);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<34} {:>8} {:>12} {:>8} {:>12} {:>12} {:>12}",
+            "measured (instructions)", "times", "mean", "kernel", "min", "max", "goal"
+        )?;
+        for figure in self.0 {
+            let name = &figure.wanted.name;
+            let (Some(interval), Some(mean)) = (figure.interval, figure.mean()) else {
+                writeln!(f, "{name:<34} {:>8}", "none")?;
+                continue;
+            };
+            let kernel = interval.sum.kernel.saturating_mul(100) / interval.sum.all().max(1);
+            write!(
+                f,
+                "{name:<34} {:>8} {:>12} {:>7}% {:>12} {:>12}",
+                interval.times,
+                number(mean),
+                kernel,
+                interval.min,
+                interval.max
+            )?;
+            match figure.wanted.goal {
+                Some(goal) if mean <= goal => writeln!(f, " {:>12}  met", number(goal))?,
+                Some(goal) => writeln!(f, " {:>12}  MISSED", number(goal))?,
+                None => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A figure with as many digits as are of interest.
+fn number(value: f64) -> String {
+    if value < 10.0 {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            total: Count {
+                user: 100,
+                kernel: 50,
+            },
+            intervals: vec![Interval {
+                op: 3,
+                times: 2,
+                sum: Count {
+                    user: 1000,
+                    kernel: 3000,
+                },
+                min: 1500,
+                max: 2500,
+            }],
+        }
+    }
+
+    fn wanted(op: u8, goal: Option<f64>) -> Wanted {
+        Wanted {
+            op,
+            name: format!("op {op}"),
+            per: 65536,
+            goal,
+        }
+    }
+
+    #[test]
+    fn a_figure_is_the_mean_per_unit() {
+        let figures = figures(&report(), &[wanted(3, Some(0.04)), wanted(3, Some(0.03))]);
+        assert_eq!(figures[0].mean(), Some(2000.0 / 65536.0));
+        assert_eq!(figures[0].problem(), None);
+        assert_eq!(
+            figures[1].problem().as_deref(),
+            Some("op 3: 0.0305 instructions, goal 0.0300")
+        );
+        let table = Table(&figures).to_string();
+        assert!(table.contains("0.0305      75%"), "{table}");
+        assert!(table.contains("MISSED"), "{table}");
+    }
+
+    #[test]
+    fn a_goal_needs_a_measurement() {
+        let figures = figures(&report(), &[wanted(4, Some(1.0)), wanted(5, None)]);
+        assert!(figures[0].problem().is_some());
+        assert!(figures[1].problem().is_none());
+    }
+
+    #[test]
+    fn reports_are_read_back() {
+        let text = serde_json::to_string(&report()).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report());
+    }
+}

@@ -1,0 +1,119 @@
+//! Checks of the free-form `[component.config]` tables, by program.
+//!
+//! A program that reads a configuration names its type here, so that a mistake in a scenario is
+//! found before anything boots, at its place in the file.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+/// A step on the way to a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Into a table.
+    Key(String),
+    /// Into an array.
+    Index(usize),
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConfigError {
+    /// Where, from the configuration's root.
+    pub(crate) path: Vec<Step>,
+    /// What.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Checks one configuration.
+type Check = fn(&Value) -> Result<(), ConfigError>;
+
+/// The programs that say what their configuration looks like. Any other gets its table as it is.
+const CHECKS: &[(&str, Check)] = &[];
+
+/// Checks the configuration of a component that runs `binary`.
+///
+/// # Errors
+///
+/// The first mistake, with its place.
+pub(crate) fn check(binary: &str, config: &Value) -> Result<(), ConfigError> {
+    check_with(CHECKS, binary, config)
+}
+
+fn check_with(checks: &[(&str, Check)], binary: &str, config: &Value) -> Result<(), ConfigError> {
+    match checks.iter().find(|(name, _)| *name == binary) {
+        Some((_, check)) => check(config),
+        None => Ok(()),
+    }
+}
+
+/// The check that `config` deserialises as `T`, the type that the program itself reads.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "no program has registered its type yet")
+)]
+pub(crate) fn typed<T: DeserializeOwned>(config: &Value) -> Result<(), ConfigError> {
+    serde_path_to_error::deserialize::<_, T>(config)
+        .map(|_| ())
+        .map_err(|error| {
+            let path = error
+                .path()
+                .iter()
+                .filter_map(|segment| match segment {
+                    Segment::Map { key } => Some(Step::Key(key.clone())),
+                    Segment::Seq { index } => Some(Step::Index(*index)),
+                    Segment::Enum { .. } | Segment::Unknown => None,
+                })
+                .collect();
+            ConfigError {
+                path,
+                message: error.into_inner().to_string(),
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Config {
+        policies: Vec<Policy>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Policy {
+        read_only: bool,
+    }
+
+    #[test]
+    fn a_typed_check_names_the_place() {
+        let checks: &[(&str, Check)] = &[("sd", typed::<Config>)];
+        let right = json!({ "policies": [{ "read_only": true }] });
+        let wrong = json!({ "policies": [{ "read_only": true }, { "read_only": 7 }] });
+        assert_eq!(check_with(checks, "sd", &right), Ok(()));
+        assert_eq!(check_with(checks, "uart", &wrong), Ok(()));
+        let error = check_with(checks, "sd", &wrong).unwrap_err();
+        let key = |key: &str| Step::Key(key.into());
+        assert_eq!(
+            error.path,
+            [key("policies"), Step::Index(1), key("read_only")]
+        );
+        assert!(error.message.contains("expected a boolean"), "{error}");
+    }
+}

@@ -1,0 +1,156 @@
+//! What can be written in a scenario file.
+//!
+//! Every key that is not here is an error that names the place. Values that another check may find
+//! fault with carry their place in the text ([`Spanned`]).
+
+use std::collections::BTreeMap;
+
+use harness::recipe::Recipe;
+use harness::size::Size;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct File {
+    /// One sentence about the system.
+    pub(crate) description: Spanned<String>,
+    /// What a run is judged by.
+    pub(crate) run: Run,
+    /// What is attached to the board.
+    #[serde(default)]
+    pub(crate) board: Board,
+    /// What init starts, servers before their clients.
+    #[serde(default)]
+    pub(crate) component: Vec<Spanned<Component>>,
+    /// The same system with other cards and outcomes, for tests.
+    #[serde(default)]
+    pub(crate) case: Vec<Case>,
+}
+
+/// What a run is judged by. Lines are compared as [`harness::judge::Pattern`] says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Run {
+    /// The console line that ends the run with success.
+    pub(crate) success: Spanned<String>,
+    /// Console lines that end it with failure.
+    #[serde(default)]
+    pub(crate) failure: Vec<Spanned<String>>,
+    /// Seconds until it is given up.
+    pub(crate) timeout: Spanned<u32>,
+    /// The component whose lines go to standard output without their label; all others go to
+    /// standard error then.
+    pub(crate) stdout: Option<Spanned<String>>,
+    /// The component whose `SUM` lines are compared with the files of the card that was built.
+    pub(crate) sums: Option<Spanned<String>>,
+    /// Lines that must have been seen by the time of success.
+    #[serde(default)]
+    pub(crate) expect: Vec<Expect>,
+    /// Figures to show at the end.
+    #[serde(default)]
+    pub(crate) measure: Vec<Measure>,
+}
+
+/// A line that must have been seen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Expect {
+    /// The line.
+    pub(crate) line: Spanned<String>,
+    /// How often exactly; at least once if absent.
+    pub(crate) times: Option<u32>,
+}
+
+/// A figure to show.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Measure {
+    /// The number in the program's marks.
+    pub(crate) op: Spanned<u8>,
+    /// What the table calls it.
+    pub(crate) name: String,
+    /// Units of work in one interval, for instance the bytes of a request.
+    #[serde(default = "one")]
+    pub(crate) per: Spanned<u64>,
+    /// The most instructions per unit that count as right.
+    pub(crate) goal: Option<f64>,
+}
+
+fn one() -> Spanned<u64> {
+    Spanned::new(0..0, 1)
+}
+
+/// What is attached to the board.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Board {
+    /// The card in the SD slot, unless the user brings one.
+    pub(crate) sd: Option<Spanned<Recipe>>,
+}
+
+/// One component.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Component {
+    /// Unique name.
+    pub(crate) name: Spanned<String>,
+    /// The program; the name if absent.
+    pub(crate) binary: Option<Spanned<String>>,
+    /// RAM that it is lent.
+    pub(crate) ram: Spanned<Size>,
+    /// Capabilities that it is lent.
+    pub(crate) caps: Spanned<u32>,
+    /// Scheduling priority.
+    #[serde(default = "priority")]
+    pub(crate) priority: Spanned<u8>,
+    /// Stack of its main thread.
+    #[serde(default = "stack")]
+    pub(crate) stack: Spanned<Size>,
+    /// Services that it offers.
+    #[serde(default)]
+    pub(crate) provides: Vec<Spanned<String>>,
+    /// Service to component, or to `core`.
+    #[serde(default)]
+    pub(crate) route: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// What its end means.
+    #[serde(default)]
+    pub(crate) on_exit: OnExit,
+    /// Its configuration, handed to it as JSON.
+    pub(crate) config: Option<Spanned<serde_json::Value>>,
+}
+
+/// Equal priorities by default: a server above its client leaves the kernel's fast path on replies.
+fn priority() -> Spanned<u8> {
+    Spanned::new(0..0, 100)
+}
+
+fn stack() -> Spanned<Size> {
+    Spanned::new(0..0, Size(16 << 10))
+}
+
+/// What the end of a component means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnExit {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// The run is over once all components of this kind have ended.
+    Finish,
+}
+
+/// The same system with another card or another outcome.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Case {
+    /// Unique within the file.
+    pub(crate) name: Spanned<String>,
+    /// One sentence.
+    pub(crate) description: String,
+    /// The card, instead of the board's.
+    pub(crate) sd: Option<Spanned<Recipe>>,
+    /// The run must fail, with a line that contains this.
+    pub(crate) fails_with: Option<Spanned<String>>,
+}

@@ -1,0 +1,253 @@
+//! Scenarios: runnable systems, one TOML file each.
+//!
+//! A file names the components of a system (what init starts), what is attached to the emulated
+//! board, and what success and failure look like. It is read in two steps: [`file`] says what can
+//! be written, [`check`] whether it makes a system that can run. Every mistake is reported at its place
+//! in the file before anything is built or booted; what is left becomes a [`Scenario`].
+
+pub(crate) mod check;
+pub(crate) mod file;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use harness::judge::{Expectation, Pattern, Rules};
+use harness::measure::Wanted;
+use harness::recipe::Recipe;
+use init::description::Description;
+
+use crate::diagnostic::Report;
+
+/// A checked scenario, with one of its cases chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    /// `NAME` or `NAME/CASE`.
+    pub(crate) name: String,
+    /// One sentence.
+    pub(crate) about: String,
+    /// What init starts.
+    pub(crate) description: Description,
+    /// The binaries of the components, each once.
+    pub(crate) binaries: Vec<String>,
+    /// ROM modules with configurations: name and JSON text.
+    pub(crate) configs: Vec<(String, String)>,
+    /// The card to build, unless the user brings one.
+    pub(crate) card: Option<Recipe>,
+    /// The component whose lines are the result, on standard output without their label.
+    pub(crate) stdout: Option<String>,
+    /// The component whose `SUM` lines must be those of the card's files.
+    pub(crate) sums: Option<String>,
+    /// The figures to show.
+    pub(crate) measure: Vec<Wanted>,
+    /// The judge's rules.
+    pub(crate) rules: Rules,
+    /// The failure line that is expected: the run is right only if it fails with it.
+    pub(crate) fails_with: Option<Pattern>,
+}
+
+impl Scenario {
+    /// The scenario's name without its case; names the files that are built for it.
+    pub(crate) fn system(&self) -> &str {
+        self.name
+            .split_once('/')
+            .map_or(self.name.as_str(), |(system, _)| system)
+    }
+}
+
+/// Why a scenario cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No file of that name.
+    #[error("there is no scenario `{name}`; there are: {}", known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The file has no case of that name.
+    #[error("scenario `{name}` has no case `{case}`; it has: {}", known.join(", "))]
+    UnknownCase {
+        /// The scenario.
+        name: String,
+        /// What was asked for.
+        case: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file has mistakes.
+    #[error("{0}")]
+    Wrong(#[from] Report),
+}
+
+/// A scenario file that was read and checked, with all of its cases.
+#[derive(Debug)]
+pub(crate) struct Document {
+    name: String,
+    file: file::File,
+    checked: check::Checked,
+}
+
+impl Document {
+    /// Checks `source`, the text of the scenario `name` in the file `path`; `binaries` are those that can be
+    /// built.
+    pub(crate) fn parse(
+        name: &str,
+        path: &str,
+        source: &str,
+        binaries: &[String],
+    ) -> Result<Self, Report> {
+        let wrong = |problems| Report {
+            path: path.to_owned(),
+            source: source.to_owned(),
+            problems,
+        };
+        let file: file::File = toml::from_str(source).map_err(|error| wrong(vec![error.into()]))?;
+        let checked = check::check(&file, source, binaries).map_err(wrong)?;
+        Ok(Self {
+            name: name.to_owned(),
+            file,
+            checked,
+        })
+    }
+
+    /// The names of all runs: the scenario itself, then `SCENARIO/CASE` for each case.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let cases = self
+            .file
+            .case
+            .iter()
+            .map(|case| format!("{}/{}", self.name, case.name.get_ref()));
+        std::iter::once(self.name.clone()).chain(cases).collect()
+    }
+
+    /// The run `case`, or the scenario as it stands.
+    pub(crate) fn scenario(&self, case: Option<&str>) -> Result<Scenario, Error> {
+        let file = &self.file;
+        let mut scenario = Scenario {
+            name: self.name.clone(),
+            about: file.description.get_ref().clone(),
+            description: self.checked.description.clone(),
+            binaries: self.checked.binaries.clone(),
+            configs: self.checked.configs.clone(),
+            card: file.board.sd.as_ref().map(|sd| sd.get_ref().clone()),
+            stdout: file.run.stdout.as_ref().map(|name| name.get_ref().clone()),
+            sums: file.run.sums.as_ref().map(|name| name.get_ref().clone()),
+            measure: file.run.measure.iter().map(wanted).collect(),
+            rules: Rules {
+                success: Pattern::new(file.run.success.get_ref()),
+                failure: file
+                    .run
+                    .failure
+                    .iter()
+                    .map(|text| Pattern::new(text.get_ref()))
+                    .collect(),
+                expect: file.run.expect.iter().map(expectation).collect(),
+                deadline: Some(Duration::from_secs((*file.run.timeout.get_ref()).into())),
+            },
+            fails_with: None,
+        };
+        let Some(wanted) = case else {
+            return Ok(scenario);
+        };
+        let Some(case) = file.case.iter().find(|case| case.name.get_ref() == wanted) else {
+            return Err(Error::UnknownCase {
+                name: self.name.clone(),
+                case: wanted.to_owned(),
+                known: file
+                    .case
+                    .iter()
+                    .map(|case| case.name.get_ref().clone())
+                    .collect(),
+            });
+        };
+        scenario.name = format!("{}/{wanted}", self.name);
+        scenario.about.clone_from(&case.description);
+        if let Some(card) = &case.sd {
+            scenario.card = Some(card.get_ref().clone());
+        }
+        scenario.fails_with = case
+            .fails_with
+            .as_ref()
+            .map(|text| Pattern::new(text.get_ref()));
+        Ok(scenario)
+    }
+}
+
+fn wanted(measure: &file::Measure) -> Wanted {
+    Wanted {
+        op: *measure.op.get_ref(),
+        name: measure.name.clone(),
+        per: *measure.per.get_ref(),
+        goal: measure.goal,
+    }
+}
+
+fn expectation(expect: &file::Expect) -> Expectation {
+    Expectation {
+        pattern: Pattern::new(expect.line.get_ref()),
+        times: expect.times,
+    }
+}
+
+/// The scenarios in `directory`, by name.
+pub(crate) fn list(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            if path.extension()? != "toml" {
+                return None;
+            }
+            Some(path.file_stem()?.to_str()?.to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// Reads and checks the scenario `name` in `directory`.
+pub(crate) fn document(
+    directory: &Path,
+    name: &str,
+    binaries: &[String],
+) -> Result<Document, Error> {
+    let known = list(directory);
+    if !known.iter().any(|known| known == name) {
+        return Err(Error::Unknown {
+            name: name.to_owned(),
+            known,
+        });
+    }
+    let path = directory.join(format!("{name}.toml"));
+    let source = std::fs::read_to_string(&path).map_err(|source| Error::File {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(Document::parse(
+        name,
+        &format!("scenarios/{name}.toml"),
+        &source,
+        binaries,
+    )?)
+}
+
+/// Reads and checks `NAME` or `NAME/CASE`.
+pub(crate) fn load(directory: &Path, name: &str, binaries: &[String]) -> Result<Scenario, Error> {
+    let (name, case) = match name.split_once('/') {
+        Some((name, case)) => (name, Some(case)),
+        None => (name, None),
+    };
+    document(directory, name, binaries)?.scenario(case)
+}
