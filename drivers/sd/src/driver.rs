@@ -287,7 +287,7 @@ pub struct Driver<'a, B> {
 
     /// The latest interrupt status that was cleared.
     status: u32,
-    /// The last command sent, for errors.
+    /// The last command sent and its argument, for errors; that of a transfer is in `request`.
     sent: (u32, u32),
     /// The error that made recovery necessary.
     error: Option<Error>,
@@ -481,7 +481,6 @@ impl<'a, B: Registers> Driver<'a, B> {
         self.registers.block().set(block);
         self.registers.argument().set(argument);
         self.registers.command().set(command);
-        self.sent = (command, argument);
         self.state = if command & bits(&COMMAND::READ::SET) == 0 {
             State::Writing
         } else {
@@ -903,7 +902,11 @@ impl<'a, B: Registers> Driver<'a, B> {
     }
 
     fn error(&self, cause: Cause) -> Error {
-        let (command, argument) = self.sent;
+        let (command, argument) = if self.state.is_transfer() {
+            (self.request.command, self.request.argument)
+        } else {
+            self.sent
+        };
         Error {
             cause,
             state: self.state,
