@@ -854,6 +854,7 @@ impl<'a, B: Registers> Driver<'a, B> {
 
     /// The present wait has failed.
     fn failed(&mut self, cause: Cause, now: u64) -> Option<Event> {
+        let cause = self.refine(cause);
         let error = self.error(cause);
         let is_fatal = matches!(
             cause,
@@ -898,6 +899,17 @@ impl<'a, B: Registers> Driver<'a, B> {
                 self.enter(State::Stopped, now);
                 Some(Event::Failed(error))
             }
+        }
+    }
+
+    /// Data that never came may have been announced by an error in the response.
+    fn refine(&self, cause: Cause) -> Cause {
+        let answered = self.state.is_transfer() && self.status & COMMAND_COMPLETE != 0;
+        let errors = self.registers.response0().get() & Status::ERRORS;
+        if answered && errors != 0 && matches!(cause, Cause::DataTimeout | Cause::Deadline) {
+            Cause::Card(Status(errors))
+        } else {
+            cause
         }
     }
 
