@@ -247,6 +247,9 @@ const NEVER: u64 = u64::MAX;
 /// Application commands are kept apart from commands by this offset.
 const APPLICATION: u8 = 64;
 
+/// Indices of the application commands that the card knows.
+const APPLICATION_COMMANDS: [u8; 7] = [6, 13, 22, 23, 41, 42, 51];
+
 /// A card.
 #[expect(
     clippy::struct_excessive_bools,
@@ -377,7 +380,7 @@ impl Card {
         Some(*fault)
     }
 
-    /// The card sees a command.
+    /// The card sees a command that began at `begun` and is answered by `now`.
     ///
     /// Returns the response, or `None` if the card stays silent.
     pub fn command(
@@ -385,19 +388,22 @@ impl Card {
         index: u8,
         argument: u32,
         lines: Lines,
+        begun: u64,
         now: u64,
     ) -> Option<Response> {
-        if !self.hears(lines, now) {
+        if !self.hears(lines, begun) {
             return None;
         }
         self.settle(now);
-        let number = if self.application {
+        // What is no application command is the command of that number (PHY 4.3.9.1).
+        let application = self.application && APPLICATION_COMMANDS.contains(&index);
+        self.application = false;
+        let number = if application {
             APPLICATION | index
         } else {
             index
         };
         if self.suffers(|fault| fault == Fault::Mute(number)).is_some() {
-            self.application = false;
             return None;
         }
         let corrupt = self
@@ -490,8 +496,7 @@ impl Card {
     fn obey(&mut self, number: u8, argument: u32, now: u64) -> Option<Response> {
         let state = self.state;
         let index = number % APPLICATION;
-        let application = self.application;
-        self.application = false;
+        let application = number >= APPLICATION;
         let addressed = (argument >> 16) as u16 == self.address && self.address != 0;
         if let Some(Fault::StatusError(_, bits)) =
             self.suffers(|fault| matches!(fault, Fault::StatusError(which, _) if which == number))

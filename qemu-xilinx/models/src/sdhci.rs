@@ -127,6 +127,7 @@ impl Options {
 /// A command on its way.
 #[derive(Clone, Copy, Debug)]
 struct Sending {
+    begun: u64,
     ends: u64,
     command: u16,
     mode: u16,
@@ -359,7 +360,9 @@ impl Sdhci {
 
     /// The DAT lines do `activity` until `ends`, or fail when that takes longer than the time-out.
     fn await_until(&mut self, activity: Activity, ends: u64, now: u64) {
-        let limit = if self.options.data_timeout {
+        // Software may take its time with the buffer.
+        let paced_by_card = matches!(activity, Activity::Read | Activity::Write | Activity::Busy);
+        let limit = if self.options.data_timeout && paced_by_card {
             now + self.timeout_time()
         } else {
             NEVER
@@ -412,6 +415,7 @@ impl Sdhci {
             NEVER
         };
         self.sending = Some(Sending {
+            begun: now,
             ends,
             command,
             mode: self.mode,
@@ -426,7 +430,7 @@ impl Sdhci {
         let answer = self
             .card
             .as_mut()
-            .and_then(|card| card.command(index, sending.argument, lines, now));
+            .and_then(|card| card.command(index, sending.argument, lines, sending.begun, now));
         let expected = sending.command & 3;
         let errors = match answer {
             _ if expected == 0 => 0,
@@ -675,7 +679,7 @@ impl Sdhci {
             match self
                 .card
                 .as_mut()
-                .and_then(|card| card.command(12, 0, lines, now))
+                .and_then(|card| card.command(12, 0, lines, now, now))
             {
                 Some(Response::Short {
                     payload, crc: true, ..

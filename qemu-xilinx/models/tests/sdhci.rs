@@ -412,7 +412,7 @@ fn programmed_input_in_any_width() {
         host.w16(0x06, 3);
         host.w16(0x0C, READ | MULTIPLE | COUNT | AUTO_CMD12);
         let mut status = host.command(18, R1 | DATA, 5);
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::<u8>::new();
         for block in 0..3 {
             assert_eq!(
                 status & (BUFFER_READ_READY | TRANSFER_COMPLETE | ERROR),
@@ -456,7 +456,7 @@ fn programmed_output() {
     let begun = host.now;
     while host.r32(0x30) & TRANSFER_COMPLETE == 0 {
         host.sleep(10_000);
-        if host.now - begun > 10_800_000 && host.now - begun < 10_900_000 {
+        if (10_600_000..10_800_000).contains(&(host.now - begun)) {
             assert_eq!(host.r32(0x24) & (1 << 20 | 2), 2, "busy");
         }
     }
@@ -722,11 +722,7 @@ fn a_read_across_the_end_stops_there() {
     assert_eq!(status, COMMAND_COMPLETE | ERROR | DATA_TIMEOUT);
     host.reset_lines();
     let response = host.ok(12, R1B | 0xC0, 0);
-    assert_eq!(
-        response >> 31,
-        0,
-        "the response to CMD12 itself was R1 with the error"
-    );
+    assert_eq!(response >> 31, 1, "the card tells with CMD12");
 }
 
 #[test]
