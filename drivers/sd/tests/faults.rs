@@ -644,11 +644,13 @@ fn a_status_bit_that_comes_between_load_and_store_is_not_lost() {
     board.remove_before_clear.set(true);
     board.transfer(&mut driver, Direction::Read, 0, 4).unwrap();
     assert_eq!(board.event(&mut driver), Event::NoCard);
-    // At the end of a command.
+    // At the end of a command: noticed at once, not when the next one fails.
     let board = Board::new(Features::SDHC);
     let mut driver = board.driver();
     board.remove_before_clear.set(true);
+    let began = board.micros();
     assert_eq!(board.start(&mut driver), Event::NoCard);
+    assert!(board.micros() - began < 50_000);
 }
 
 #[test]
