@@ -53,7 +53,8 @@ unsafe extern "C" {
     static __end: u8;
 }
 
-/// The control register of the level 2 cache controller, and its enable bit (PL310 TRM, 3.3.1; UG585, B.24).
+/// The control register of the level 2 cache controller, and its enable bit (PL310 TRM, `reg1_control`; UG585, appendix B,
+/// module `L2Cpl310`).
 const L2_CONTROL: usize = 0xf8f0_2100;
 const L2_ENABLE: u32 = 1;
 
@@ -86,7 +87,7 @@ impl fmt::Display for Error {
 
 /// The loader with a stack.
 extern "C" fn start(parameters: &Parameters) -> ! {
-    // SAFETY: this is the only call; the MMU is off, or `check` is about to refuse to go on.
+    // SAFETY: nobody else runs. Should the MMU be on against the contract, the UART is still the only way to say so.
     let mut uart = unsafe { Uart::start() };
     match check(parameters) {
         Ok(handover) => {
