@@ -132,7 +132,7 @@ fn check(parameters: &Parameters) -> Result<Handover, Error> {
 
 /// Enters the kernel. It takes the user image's physical start and end in r0 and r1, the physical minus the virtual address of
 /// it in r2, core's entry point in r3; kernels since version 10 also take the address and size of a devicetree from the
-/// stack: there is none, so two zeros.
+/// stack: there is none, so two zeros. All else but the jump's own r12 is zero.
 ///
 /// # Safety
 /// The MMU must map the kernel, and `handover` must be right about it.
@@ -144,6 +144,13 @@ unsafe fn enter(handover: &Handover) -> ! {
             "mov r4, #0",
             "mov r5, #0",
             "push {{r4, r5}}",
+            "mov r6, #0",
+            "mov r7, #0",
+            "mov r8, #0",
+            "mov r9, #0",
+            "mov r10, #0",
+            "mov r11, #0",
+            "mov lr, #0",
             "bx r12",
             stack = sym __stack_top,
             in("r0") handover.image.start,
