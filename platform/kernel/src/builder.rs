@@ -94,9 +94,9 @@ pub fn build(options: &Options, progress: &mut dyn FnMut(Step)) -> Result<Prefix
     for tool in TOOLS {
         tool.find()?;
     }
-    // The directory goes into a search path, whose parts end with a colon, and the Makefile quotes that.
+    // The directory gets into a search path, whose parts end with a colon, and which the Makefile quotes for the shell.
     let text = work_dir.to_string_lossy();
-    if let Some(character) = text.chars().find(|&it| matches!(it, ':' | '"' | '$' | '`' | '\\' | '#' | '\n')) {
+    if let Some(character) = text.chars().find(|&it| matches!(it, ':' | '"' | '$' | '`' | '\\' | '\n')) {
         return Err(Error::WorkDir { character, path: work_dir });
     }
 
@@ -239,12 +239,16 @@ impl Build<'_> {
     }
 
     /// A command that sees nothing of this process's environment but the search path.
+    ///
+    /// `PWD` is what the compiler notes as its directory in the debug information: with the real one, no two
+    /// builds would give the same kernel.
     fn command(&self, program: &str, path: &OsStr, directory: &str) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", path)
             .env("LC_ALL", "C")
+            .env("PWD", "/proc/self/cwd")
             .env("TMPDIR", self.root)
             .env("PYTHONPATH", self.root.join("source/tools"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -389,4 +393,31 @@ fn merge(from: &Path, to: &Path) -> Result<()> {
         if from.is_dir() { merge(&from, &to)? } else { copy(&from, &to)? }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{install, key};
+
+    #[test]
+    fn a_damaged_prefix_is_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let (made, dir) = (root.path().join("made"), root.path().join("dir"));
+        for (place, file) in [(&made, "new"), (&dir, "old")] {
+            fs::create_dir(place).unwrap();
+            fs::write(place.join(file), file).unwrap();
+        }
+        install(&made, &dir).unwrap();
+        assert!(dir.join("new").exists() && !dir.join("old").exists() && !made.exists());
+    }
+
+    #[test]
+    fn debug_and_release_have_different_keys() {
+        let [release, debug] = [false, true].map(|debug| key(debug).unwrap());
+        assert_eq!(release.len(), 16);
+        assert_ne!(release, debug);
+        assert_eq!(key(false).unwrap(), release);
+    }
 }

@@ -1,5 +1,7 @@
 //! The kernel's configuration: ours, and how any is read.
 
+use std::iter::once;
+
 use serde_json::{Map, Value};
 
 /// A kernel's configuration, as `gen_config.json` has it.
@@ -62,7 +64,7 @@ use Setting::{Is, Off, On};
 
 /// Options of the default kernel, release build.
 ///
-/// Beyond what the platform dictates: one core and one domain; 4096 slots in the root task's CNode; the fast path;
+/// Beyond what the platform dictates: one core and one domain; 4096 slots in the root task's `CNode`; the fast path;
 /// and the time slice of 5 ticks of 2 ms. seL4 5.0 does not know `ARCH`, `PLAT`, `SEL4_ARCH` and `KERNEL_MCS`; they are here
 /// because a newer kernel's description has them.
 const RELEASE: &[(&str, Setting)] = &[
@@ -103,15 +105,12 @@ fn options(debug: bool) -> impl Iterator<Item = (&'static str, Setting)> {
 
 /// The default kernel's configuration as the C header `autoconf.h`.
 pub(crate) fn header(debug: bool) -> String {
-    let mut header = String::from("#define AUTOCONF_INCLUDED\n");
-    for (name, setting) in options(debug) {
-        header += &match setting {
-            On => format!("#define CONFIG_{name} 1\n"),
-            Off => format!("/* disabled: CONFIG_{name} */\n"),
-            Is(value) => format!("#define CONFIG_{name} {value}\n"),
-        };
-    }
-    header
+    let lines = options(debug).map(|(name, setting)| match setting {
+        On => format!("#define CONFIG_{name} 1"),
+        Off => format!("/* disabled: CONFIG_{name} */"),
+        Is(value) => format!("#define CONFIG_{name} {value}"),
+    });
+    once("#define AUTOCONF_INCLUDED".to_owned()).chain(lines).fold(String::new(), |text, line| text + &line + "\n")
 }
 
 /// The default kernel's configuration as `gen_config.json`.

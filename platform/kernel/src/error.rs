@@ -141,7 +141,7 @@ pub enum Error {
         found: String,
         /// The value it must have.
         expected: &'static str,
-        /// The CMake option that sets it.
+        /// The `CMake` option that sets it.
         advice: &'static str,
     },
 }

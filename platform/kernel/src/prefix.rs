@@ -56,9 +56,10 @@ impl Prefix {
     /// - [`Error::MissingFiles`] if `dir` does not have the layout of a prefix
     /// - [`Error::KernelElf`], [`Error::KernelMachine`] and [`Error::KernelAddress`] if the kernel cannot run
     /// - [`Error::ConfigSyntax`] and [`Error::ConfigValue`] if the configuration is damaged or not supported
-    /// - [`Error::Io`] if a file cannot be read
+    /// - [`Error::Io`] if `dir` does not exist or a file cannot be read
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = std::path::absolute(dir.as_ref()).at("find", dir.as_ref())?;
+        fs::metadata(&dir).at("find the seL4 prefix", &dir)?;
         let missing: Vec<_> =
             REQUIRED.iter().filter(|file| !dir.join(file).is_file()).map(|&file| file.to_owned()).collect();
         if !missing.is_empty() {

@@ -57,7 +57,8 @@ impl Patch {
 
 /// Has Cargo fetch the package, and returns the directory where it unpacked it.
 ///
-/// `scratch` is an empty directory for a manifest that depends on the package.
+/// `scratch` is an empty directory for a manifest that depends on the package. The network is used only if Cargo does not
+/// have the package yet.
 pub(crate) fn fetch(scratch: &Path, log: &Log) -> Result<PathBuf> {
     let what = "fetching the seL4 source with Cargo";
     let manifest = format!(
@@ -69,8 +70,10 @@ pub(crate) fn fetch(scratch: &Path, log: &Log) -> Result<PathBuf> {
         fs::write(&path, text).at("write", path)?;
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let metadata =
-        log.run(what, Command::new(cargo).args(["metadata", "--format-version", "1"]).current_dir(scratch))?;
+    let metadata = |more: &[&str]| {
+        log.run(what, Command::new(&cargo).args(["metadata", "--format-version", "1"]).args(more).current_dir(scratch))
+    };
+    let metadata = metadata(&["--offline"]).or_else(|_| metadata(&[]))?;
     let unexpected = |problem: String| Error::Output { what: what.into(), problem };
     let metadata: Value = serde_json::from_slice(&metadata).map_err(|error| unexpected(error.to_string()))?;
     metadata
@@ -123,7 +126,7 @@ fn copy_directory(from: &Path, to: &Path, inner: &Path, hash: &mut Sha256) -> Re
 
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
