@@ -11,9 +11,9 @@ use session::Service;
 /// Longest name of a component, a binary or a ROM module, in bytes.
 pub const NAME_LEN: usize = 24;
 /// Most components in one description.
-pub const COMPONENTS: usize = 48;
+pub const COMPONENTS: usize = 32;
 /// Most routes of one component.
-pub const ROUTES: usize = 12;
+pub const ROUTES: usize = 8;
 /// Most services that one component offers.
 pub const PROVIDES: usize = 6;
 

@@ -36,7 +36,7 @@ const FIRST_UNTYPED_BITS: u8 = 16;
 /// What core keeps for page tables of the store, devices and boot modules, beyond the CNodes of chunks.
 const RESERVE: u32 = 256 * 1024;
 const INIT_SLOT_BITS: u32 = 10;
-const INIT_STACK: u32 = 32 * 1024;
+const INIT_STACK: u32 = 128 * 1024;
 const INIT_PRIORITY: u8 = 200;
 
 /// Why core could not start.
