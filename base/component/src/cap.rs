@@ -13,6 +13,7 @@ const SLOTS: usize = 4096;
 static USED: [AtomicU32; SLOTS / 32] = [const { AtomicU32::new(0) }; SLOTS / 32];
 static LIMIT: AtomicU32 = AtomicU32::new(0);
 
+#[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "called at the start on the target"))]
 pub(crate) fn set_slots(count: u32) {
     LIMIT.store(count, Ordering::Relaxed);
 }
@@ -26,7 +27,7 @@ impl Capability {
     ///
     /// # Errors
     /// [`Error::OutOfCaps`]: the capability space is full.
-    pub(crate) fn reserve() -> Result<Self, Error> {
+    pub fn reserve() -> Result<Self, Error> {
         let limit = LIMIT.load(Ordering::Relaxed);
         for (index, word) in USED.iter().enumerate() {
             let taken = |used: u32| if index == 0 { used | ((1 << FIRST_FREE) - 1) } else { used };
@@ -80,6 +81,11 @@ impl Capability {
         }
     }
 
+    /// Answers the caller whose right to be answered was [kept](Self::save_reply) here; never waits.
+    pub fn reply(self, message: &Message, caps: &[u32]) {
+        gate::send(load(self.0, message, caps));
+    }
+
     /// Takes back all copies that were made of this capability, wherever they are.
     pub fn revoke(&self) {
         gate::revoke(self.0);
@@ -125,7 +131,7 @@ pub fn call_words(slot: u32, label: u32, words: [u32; 4], count: u32) -> (u32, [
 }
 
 /// Puts a message where the kernel takes it from.
-pub(crate) fn load(slot: u32, message: &Message, caps: &[u32]) -> Registers {
+pub fn load(slot: u32, message: &Message, caps: &[u32]) -> Registers {
     let words = message.words();
     let mut registers = Registers { slot, ..Registers::default() };
     for (index, word) in words.iter().enumerate() {
@@ -142,7 +148,7 @@ pub(crate) fn load(slot: u32, message: &Message, caps: &[u32]) -> Registers {
 }
 
 /// Takes a message from where the kernel put it.
-pub(crate) fn store(registers: Registers) -> Message {
+pub fn store(registers: Registers) -> Message {
     let count = registers.info.words();
     let mut message = Message::from_words(registers.info.label(), registers.words.get(..count.min(4)).unwrap_or(&[]));
     for index in 4..count {

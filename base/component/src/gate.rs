@@ -59,25 +59,20 @@ mod target {
         message(gate().call, registers)
     }
 
-    /// Answers the last caller.
-    pub(crate) fn reply(registers: Registers) {
-        message(gate().reply, registers);
-    }
-
     /// Sends without expecting a reply.
-    pub(crate) fn send(registers: Registers) {
+    pub fn send(registers: Registers) {
         message(gate().send, registers);
     }
 
     /// Waits for a message or a signal.
     #[inline(always)]
-    pub(crate) fn recv(slot: u32) -> Registers {
+    pub fn recv(slot: u32) -> Registers {
         message(gate().recv, Registers { slot, ..Registers::default() })
     }
 
     /// Answers the last caller and waits for the next message or signal.
     #[inline(always)]
-    pub(crate) fn reply_recv(registers: Registers) -> Registers {
+    pub fn reply_recv(registers: Registers) -> Registers {
         message(gate().reply_recv, registers)
     }
 
@@ -169,12 +164,11 @@ mod host {
         BUFFER.0.get()
     }
 
-    pub(crate) fn reply(_: Registers) {}
-    pub(crate) fn send(_: Registers) {}
-    pub(crate) fn recv(_: u32) -> Registers {
+    pub fn send(_: Registers) {}
+    pub fn recv(_: u32) -> Registers {
         Registers::default()
     }
-    pub(crate) fn reply_recv(_: Registers) -> Registers {
+    pub fn reply_recv(_: Registers) -> Registers {
         Registers::default()
     }
 }
@@ -212,7 +206,7 @@ pub(crate) fn set_cap(index: usize, slot: u32) {
 }
 
 /// Sets where the next received capability goes.
-pub(crate) fn set_receive(slot: u32) {
+pub fn set_receive(slot: u32) {
     let buffer = buffer();
     // SAFETY: as in `set_word`.
     unsafe {

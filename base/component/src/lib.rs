@@ -11,9 +11,9 @@
 //! ```ignore
 //! #![cfg_attr(target_os = "none", no_std, no_main)]
 //!
-//! component::entry!(main);
+//! component::entry!(run);
 //!
-//! fn main(_env: component::Env) -> Result<(), component::Error> {
+//! fn run(_env: component::Env) -> Result<(), component::Error> {
 //!     component::log!("hello");
 //!     Ok(())
 //! }

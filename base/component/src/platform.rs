@@ -118,6 +118,11 @@ impl Dataspace {
         self.capability.slot()
     }
 
+    /// The capability alone.
+    pub fn into_capability(self) -> Capability {
+        self.capability
+    }
+
     /// Its size in bytes.
     pub fn bytes(&self) -> u32 {
         self.bytes
@@ -250,6 +255,12 @@ impl Domain {
         call(self.slot(), &DomainRequest::OnLog.encode(), &[notification]).map(drop)
     }
 
+    /// Lets core compare the free memory with that of the first time; for init alone. Returns the free bytes.
+    pub fn free_memory(&self) -> Result<u32, Error> {
+        let answer = call(self.slot(), &DomainRequest::FreeMemory.encode(), &[])?;
+        answer.word(0).ok_or(Error::Invalid)
+    }
+
     /// Maintains the data cache for a part of a region.
     pub fn maintain_cache(&self, region: u32, offset: u32, bytes: u32, operation: u32) -> Result<(), Error> {
         call(self.slot(), &DomainRequest::Cache { region, offset, bytes, operation }.encode(), &[]).map(drop)
@@ -327,6 +338,35 @@ impl Attached {
                 self.bytes() / size_of::<AtomicU32>(),
             )
         }
+    }
+
+    /// The content of a boot module, which nobody can write.
+    ///
+    /// # Safety
+    /// The dataspace is a boot module other than core's log.
+    pub unsafe fn content(&self) -> &[u8] {
+        // SAFETY: the region is mapped until `self` is dropped, and by this function's contract its bytes never change.
+        unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(self.address()), self.bytes()) }
+    }
+
+    /// Fills part of the memory.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the bytes do not fit there; nothing is written then.
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        if offset.checked_add(bytes.len()).is_none_or(|end| end > self.bytes()) {
+            return Err(Error::Invalid);
+        }
+        // SAFETY: the destination is within the region, which is mapped until `self` is dropped and which no reference is to, except
+        // for atomics; the source is a reference to other memory.
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                core::ptr::with_exposed_provenance_mut::<u8>(self.address() + offset),
+                bytes.len(),
+            );
+        }
+        Ok(())
     }
 
     /// A pointer to its first byte, for device registers.

@@ -11,7 +11,6 @@
 //! by the session's account.
 
 use abi::{ENDPOINT_BADGE, Info, PARENT_SIGNAL, slot};
-use heapless::Vec;
 use session::parent::ServerEvent;
 use session::{Error, Label, Message, Service};
 

@@ -8,13 +8,17 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod block;
 pub mod core;
+pub mod devices;
 mod error;
 pub mod label;
 pub mod log;
 pub mod message;
 pub mod parent;
+pub mod ring;
 pub mod service;
+pub mod timer;
 mod transport;
 
 pub use error::Error;

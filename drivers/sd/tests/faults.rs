@@ -637,6 +637,64 @@ fn removal_during_recovery() {
 }
 
 #[test]
+fn a_status_bit_that_comes_between_load_and_store_is_not_lost() {
+    // At the end of a request.
+    let board = Board::new(Features::SDHC);
+    let (mut driver, _) = board.ready();
+    board.remove_before_clear.set(true);
+    board.transfer(&mut driver, Direction::Read, 0, 4).unwrap();
+    assert_eq!(board.event(&mut driver), Event::NoCard);
+    // At the end of a command: noticed at once, not when the next one fails.
+    let board = Board::new(Features::SDHC);
+    let mut driver = board.driver();
+    board.remove_before_clear.set(true);
+    let began = board.micros();
+    assert_eq!(board.start(&mut driver), Event::NoCard);
+    assert!(board.micros() - began < 50_000);
+}
+
+#[test]
+fn data_that_arrives_with_the_time_out_has_arrived() {
+    let board = Board::new(Features::SDHC);
+    let (mut driver, _) = board.ready();
+    board.extra_status.set(1 << 20 | 1 << 15);
+    board.interrupts.set(0);
+    assert_eq!(board.read(&mut driver, 3, 4).unwrap(), expected(3, 4));
+    assert_eq!(board.interrupts.get(), 1, "not repeated");
+    board.check(&mut driver);
+}
+
+#[test]
+fn a_card_that_does_not_tell_its_state_is_lost() {
+    let board = Board::new(Features::SDHC);
+    let (mut driver, _) = board.ready();
+    board.inject(Fault::Mute(13), ALWAYS);
+    board.inject(Fault::CorruptData, 1);
+    let error = board
+        .transfer(&mut driver, Direction::Read, 0, 4)
+        .unwrap_err();
+    // What went wrong first.
+    assert_eq!((error.cause, error.command), (Cause::DataCorrupt, 18));
+    assert_eq!(failure(board.event(&mut driver)), error);
+    assert_eq!(driver.state(), State::Stopped);
+    board.heal();
+    assert!(matches!(board.start(&mut driver), Event::Ready(_)));
+    board.check(&mut driver);
+    board.assert_clean();
+}
+
+#[test]
+fn after_recovery_a_request_costs_one_interrupt_again() {
+    let board = Board::new(Features::SDHC);
+    let (mut driver, _) = board.ready();
+    board.inject(Fault::CorruptData, 1);
+    board.transfer(&mut driver, Direction::Read, 0, 4).unwrap();
+    board.interrupts.set(0);
+    board.transfer(&mut driver, Direction::Read, 0, 4).unwrap();
+    assert_eq!(board.interrupts.get(), 1);
+}
+
+#[test]
 fn a_new_card_after_a_failure_starts_by_itself() {
     let board = Board::new(Features::SDHC);
     board.inject(Fault::Mute(2), ALWAYS);

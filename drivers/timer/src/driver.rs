@@ -135,8 +135,9 @@ impl<B: Registers> Driver<B> {
         self.stop();
     }
 
-    /// Makes counter 2 interrupt at `deadline` or earlier, but not before something has been
-    /// gained; without a deadline, makes it stop.
+    /// Makes counter 2 interrupt at `deadline`, or, if that is farther away than the counter
+    /// reaches, at the end of its reach. A deadline that has passed interrupts at once. Without a
+    /// deadline, makes it stop.
     pub fn arm(&mut self, deadline: Option<u64>) {
         self.stop();
         let Some(deadline) = deadline else { return };

@@ -75,10 +75,9 @@ mod tests {
 
     const CLOCK: u32 = 50_000_000;
 
-    /// The first is what the board's own start-up code programs; all follow from the manual's
-    /// equation.
+    /// Worked out by hand from the manual's equation.
     #[test]
-    fn published_settings_of_a_50_mhz_clock() {
+    fn settings_for_a_50_mhz_clock() {
         assert_eq!(
             Divisors::new(CLOCK, 115_200),
             Ok(Divisors {

@@ -36,21 +36,33 @@ pub struct Board {
     pub loads: Cell<u32>,
     pub stores: Cell<u32>,
     pub interrupts: Cell<u32>,
+    /// Take the card out just before the next store to the interrupt status.
+    pub remove_before_clear: Cell<bool>,
+    /// Bits to add to what the next load of the interrupt status gives, if it gives any.
+    pub extra_status: Cell<u32>,
 }
 
 impl Registers for &Board {
     fn read(&self, word: Word) -> u32 {
         self.loads.set(self.loads.get() + 1);
-        self.host
+        let value = self
+            .host
             .borrow_mut()
-            .read(word.offset() as u32, Width::Word, self.now.get())
+            .read(word.offset() as u32, Width::Word, self.now.get());
+        if word == Word::InterruptStatus && value != 0 {
+            value | self.extra_status.take()
+        } else {
+            value
+        }
     }
 
     fn write(&self, word: Word, value: u32) {
         self.stores.set(self.stores.get() + 1);
-        self.host
-            .borrow_mut()
-            .write(word.offset() as u32, Width::Word, value, self.now.get());
+        let mut host = self.host.borrow_mut();
+        if word == Word::InterruptStatus && self.remove_before_clear.take() {
+            host.remove(self.now.get()).unwrap();
+        }
+        host.write(word.offset() as u32, Width::Word, value, self.now.get());
     }
 }
 
@@ -101,6 +113,8 @@ impl Board {
             loads: Cell::new(0),
             stores: Cell::new(0),
             interrupts: Cell::new(0),
+            remove_before_clear: Cell::new(false),
+            extra_status: Cell::new(0),
         }
     }
 

@@ -1,0 +1,231 @@
+//! The Block session: block storage through a shared ring.
+//!
+//! # Theory of operation
+//!
+//! A session has a buffer and two rings. The buffer is memory that the *server* has made out of the client's donation, physically
+//! contiguous, so that a device moves data to and from it directly; the client attaches it and never learns where it
+//! lies. Requests name blocks and a place in the buffer; completions come back in any order with the tag of the request.
+//!
+//! Requests and completions cost no system call while both sides are busy; see [`ring`](crate::ring) for when a signal is sent.
+//!
+//! What a client may read or write is decided by the server's policy for its label; block numbers count from the
+//! start of what it may see.
+
+use core::sync::atomic::AtomicU32;
+
+use crate::ring::{self, Consumer, Producer};
+use crate::{Error, Transport, protocol};
+
+protocol! {
+    /// Requests to a block server.
+    pub enum BlockRequest {
+        /// Answer: number of blocks, 1 if they may be written, size of the buffer in bytes.
+        Info = 1,
+        /// Answer: the dataspace of the rings.
+        Rings = 2,
+        /// Answer: the dataspace of the buffer.
+        Buffer = 3,
+        /// Exchanges signals. Caps: the notification that completions raise. Answer: the notification that requests raise.
+        Connect = 4,
+    }
+}
+
+/// Bytes of a block.
+pub const BLOCK: u32 = 512;
+/// Requests that can be under way.
+pub const SLOTS: usize = 32;
+const REQUEST_WORDS: usize = 4;
+const COMPLETION_WORDS: usize = 2;
+/// Word of the ring dataspace at which the completions start.
+const COMPLETIONS: usize = ring::words(SLOTS, REQUEST_WORDS);
+
+/// Words of both rings.
+pub const RING_WORDS: usize = COMPLETIONS + ring::words(SLOTS, COMPLETION_WORDS);
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Operation {
+    /// From the device to the buffer.
+    Read = 0,
+    /// From the buffer to the device.
+    Write = 1,
+}
+
+/// A request, as it lies in the ring; nothing about it is checked yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What to do; `None`: unknown.
+    pub operation: Option<Operation>,
+    /// First block.
+    pub block: u32,
+    /// Number of blocks, below 2^24.
+    pub count: u32,
+    /// First byte in the buffer.
+    pub offset: u32,
+    /// Comes back with the completion.
+    pub tag: u32,
+}
+
+impl Request {
+    fn to_words(self) -> [u32; REQUEST_WORDS] {
+        let operation = self.operation.map_or(0xff, |operation| operation as u32);
+        [operation | self.count << 8, self.block, self.offset, self.tag]
+    }
+
+    fn from_words([operation, block, offset, tag]: [u32; REQUEST_WORDS]) -> Self {
+        let kind = match operation & 0xff {
+            0 => Some(Operation::Read),
+            1 => Some(Operation::Write),
+            _ => None,
+        };
+        Self { operation: kind, block, count: operation >> 8, offset, tag }
+    }
+}
+
+/// The end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Of the request.
+    pub tag: u32,
+    /// How it went.
+    pub result: Result<(), Error>,
+}
+
+/// What a session offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Number of blocks.
+    pub blocks: u32,
+    /// They may be written.
+    pub writeable: bool,
+    /// Size of the buffer in bytes.
+    pub buffer: u32,
+}
+
+/// The server's side of the rings.
+#[derive(Debug)]
+pub struct ServerRings<'a> {
+    requests: Consumer<'a, SLOTS, REQUEST_WORDS>,
+    completions: Producer<'a, SLOTS, COMPLETION_WORDS>,
+}
+
+impl<'a> ServerRings<'a> {
+    /// The server's side of rings in zero-filled memory of at least [`RING_WORDS`].
+    pub fn new(memory: &'a [AtomicU32]) -> Option<Self> {
+        let completions = Producer::new(memory.get(COMPLETIONS..)?)?;
+        Some(Self { requests: Consumer::new(memory)?, completions })
+    }
+
+    /// Takes the next request.
+    #[inline]
+    pub fn next(&mut self) -> Option<Request> {
+        self.requests.pop().map(Request::from_words)
+    }
+
+    /// Announces that the next request must be signalled. `false`: there is one already.
+    #[inline]
+    pub fn prepare_wait(&self) -> bool {
+        self.requests.prepare_wait()
+    }
+
+    /// Reports the end of a request; `true` if the client must be signalled. A client that has no room for its completions loses them.
+    #[inline]
+    pub fn complete(&mut self, completion: Completion) -> bool {
+        let status = Error::label(&completion.result);
+        self.completions.push([completion.tag, status]) && self.completions.must_signal()
+    }
+}
+
+/// The client's side of the rings.
+#[derive(Debug)]
+pub struct ClientRings<'a> {
+    requests: Producer<'a, SLOTS, REQUEST_WORDS>,
+    completions: Consumer<'a, SLOTS, COMPLETION_WORDS>,
+}
+
+impl<'a> ClientRings<'a> {
+    /// The client's side of rings in memory of at least [`RING_WORDS`] that the server made.
+    pub fn new(memory: &'a [AtomicU32]) -> Option<Self> {
+        let completions = Consumer::new(memory.get(COMPLETIONS..)?)?;
+        Some(Self { requests: Producer::new(memory)?, completions })
+    }
+
+    /// Submits a request; `None` if the ring is full, else whether the server must be signalled.
+    #[inline]
+    pub fn submit(&mut self, request: Request) -> Option<bool> {
+        self.requests.push(request.to_words()).then(|| self.requests.must_signal())
+    }
+
+    /// Takes the next completion.
+    #[inline]
+    pub fn completion(&mut self) -> Option<Completion> {
+        self.completions.pop().map(|[tag, status]| Completion { tag, result: Error::check(status) })
+    }
+
+    /// Announces that the next completion must be signalled. `false`: there is one already.
+    #[inline]
+    pub fn prepare_wait(&self) -> bool {
+        self.completions.prepare_wait()
+    }
+}
+
+/// The client's side of the calls.
+#[derive(Debug)]
+pub struct Client<T>(T);
+
+impl<T: Transport> Client<T> {
+    /// A client of a session.
+    pub const fn new(session: T) -> Self {
+        Self(session)
+    }
+
+    /// What the session offers.
+    pub fn info(&self) -> Result<Info, Error> {
+        match self.0.call(&BlockRequest::Info.encode(), &[])?.words() {
+            [blocks, writeable, buffer] => Ok(Info { blocks: *blocks, writeable: *writeable != 0, buffer: *buffer }),
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    /// The dataspace of the rings.
+    pub fn rings(&self) -> Result<T::Capability, Error> {
+        self.0.call_for_cap(&BlockRequest::Rings.encode(), &[])?.1.ok_or(Error::Invalid)
+    }
+
+    /// The dataspace of the buffer.
+    pub fn buffer(&self) -> Result<T::Capability, Error> {
+        self.0.call_for_cap(&BlockRequest::Buffer.encode(), &[])?.1.ok_or(Error::Invalid)
+    }
+
+    /// Names the notification for completions, and gets that for requests.
+    pub fn connect(&self, notification: u32) -> Result<T::Capability, Error> {
+        self.0.call_for_cap(&BlockRequest::Connect.encode(), &[notification])?.1.ok_or(Error::Invalid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn requests_and_completions_cross_the_rings() {
+        let memory: Vec<AtomicU32> = (0..RING_WORDS).map(|_| AtomicU32::new(0)).collect();
+        let mut server = ServerRings::new(&memory).unwrap();
+        let mut client = ClientRings::new(&memory).unwrap();
+        let request =
+            Request { operation: Some(Operation::Write), block: 77, count: 0x00ff_ffff, offset: 4096, tag: 3 };
+        assert!(server.prepare_wait());
+        assert_eq!(client.submit(request), Some(true));
+        assert_eq!(client.submit(Request { operation: None, ..request }), Some(false));
+        assert_eq!(server.next(), Some(request));
+        assert_eq!(server.next().unwrap().operation, None);
+        assert_eq!(server.next(), None);
+        assert!(!server.complete(Completion { tag: 3, result: Err(Error::Device) }));
+        assert!(!client.prepare_wait());
+        assert_eq!(client.completion(), Some(Completion { tag: 3, result: Err(Error::Device) }));
+        assert!(client.prepare_wait());
+        assert!(server.complete(Completion { tag: 4, result: Ok(()) }));
+    }
+}

@@ -1,0 +1,207 @@
+//! A ring of fixed-size messages in memory that two components share.
+//!
+//! # Theory of operation
+//!
+//! One side only produces, the other only consumes. Both count without end: `head` is how many entries the producer has
+//! published, `tail` how many the consumer has taken. The producer writes an entry and then stores `head` with *release*; the consumer loads
+//! `head` with *acquire* and so sees what was written before. The other way round for `tail`.
+//!
+//! A signal costs more than an entry, so it is only sent when the other side waits. A consumer that is about to wait
+//! says so in a third word, then looks once more; a producer that has published looks at that word. Both do so with *sequential
+//! consistency*, so at least one of them sees the other.
+//!
+//! Neither side trusts the other: counts that make no sense are treated as an empty or a full ring, and entries are copied out before
+//! anybody looks at them.
+//!
+//! Layout: word 0 `head`, word 1 `tail`, word 2 `waiting`, word 3 unused, then the entries.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// Words before the entries.
+const HEADER: usize = 4;
+
+/// Words that a ring of `slots` entries of `width` words takes.
+pub const fn words(slots: usize, width: usize) -> usize {
+    HEADER + slots * width
+}
+
+/// One side of a ring of `SLOTS` entries (a power of two) of `WIDTH` words.
+#[derive(Debug)]
+struct Ring<'a, const SLOTS: usize, const WIDTH: usize> {
+    head: &'a AtomicU32,
+    tail: &'a AtomicU32,
+    waiting: &'a AtomicU32,
+    entries: &'a [[AtomicU32; WIDTH]],
+}
+
+impl<'a, const SLOTS: usize, const WIDTH: usize> Ring<'a, SLOTS, WIDTH> {
+    fn new(memory: &'a [AtomicU32]) -> Option<Self> {
+        const { assert!(SLOTS.is_power_of_two()) };
+        let [head, tail, waiting, _, entries @ ..] = memory else { return None };
+        let entries = entries.as_chunks().0.get(..SLOTS)?;
+        Some(Self { head, tail, waiting, entries })
+    }
+
+    fn entry(&self, count: u32) -> Option<&'a [AtomicU32; WIDTH]> {
+        self.entries.get(count as usize % SLOTS)
+    }
+}
+
+/// The producing side.
+#[derive(Debug)]
+pub struct Producer<'a, const SLOTS: usize, const WIDTH: usize> {
+    ring: Ring<'a, SLOTS, WIDTH>,
+    /// What this side has published, kept where the other cannot change it.
+    head: u32,
+}
+
+impl<'a, const SLOTS: usize, const WIDTH: usize> Producer<'a, SLOTS, WIDTH> {
+    /// The producing side of the ring at the start of `memory`, which is zero-filled; `None` if it does not fit there.
+    pub fn new(memory: &'a [AtomicU32]) -> Option<Self> {
+        Ring::new(memory).map(|ring| Self { ring, head: 0 })
+    }
+
+    /// Publishes an entry; `false` if the ring is full.
+    #[must_use]
+    #[inline]
+    pub fn push(&mut self, entry: [u32; WIDTH]) -> bool {
+        let used = self.head.wrapping_sub(self.ring.tail.load(Ordering::Acquire));
+        if used >= SLOTS as u32 {
+            return false;
+        }
+        let Some(place) = self.ring.entry(self.head) else { return false };
+        for (to, from) in place.iter().zip(entry) {
+            to.store(from, Ordering::Relaxed);
+        }
+        self.head = self.head.wrapping_add(1);
+        self.ring.head.store(self.head, Ordering::SeqCst);
+        true
+    }
+
+    /// Whether the consumer waits and must be signalled. Says so only once.
+    #[inline]
+    pub fn must_signal(&self) -> bool {
+        self.ring.waiting.load(Ordering::SeqCst) != 0 && self.ring.waiting.swap(0, Ordering::SeqCst) != 0
+    }
+}
+
+/// The consuming side.
+#[derive(Debug)]
+pub struct Consumer<'a, const SLOTS: usize, const WIDTH: usize> {
+    ring: Ring<'a, SLOTS, WIDTH>,
+    tail: u32,
+}
+
+impl<'a, const SLOTS: usize, const WIDTH: usize> Consumer<'a, SLOTS, WIDTH> {
+    /// The consuming side of the ring at the start of `memory`, which is zero-filled; `None` if it does not fit there.
+    pub fn new(memory: &'a [AtomicU32]) -> Option<Self> {
+        Ring::new(memory).map(|ring| Self { ring, tail: 0 })
+    }
+
+    /// Takes the oldest entry.
+    #[inline]
+    pub fn pop(&mut self) -> Option<[u32; WIDTH]> {
+        let published = self.ring.head.load(Ordering::Acquire).wrapping_sub(self.tail);
+        if published == 0 || published > SLOTS as u32 {
+            return None;
+        }
+        let place = self.ring.entry(self.tail)?;
+        let mut entry = [0; WIDTH];
+        for (to, from) in entry.iter_mut().zip(place) {
+            *to = from.load(Ordering::Relaxed);
+        }
+        self.tail = self.tail.wrapping_add(1);
+        self.ring.tail.store(self.tail, Ordering::Release);
+        Some(entry)
+    }
+
+    /// Announces that this side is about to wait for a signal. `false`: there is an entry already; do not wait.
+    #[must_use]
+    #[inline]
+    pub fn prepare_wait(&self) -> bool {
+        self.ring.waiting.store(1, Ordering::SeqCst);
+        let published = self.ring.head.load(Ordering::SeqCst).wrapping_sub(self.tail);
+        if published == 0 || published > SLOTS as u32 {
+            return true;
+        }
+        self.ring.waiting.store(0, Ordering::SeqCst);
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::vec::Vec;
+
+    fn memory() -> Vec<AtomicU32> {
+        (0..words(8, 2)).map(|_| AtomicU32::new(0)).collect()
+    }
+
+    #[test]
+    fn entries_come_out_in_order_and_a_full_ring_refuses() {
+        let memory = memory();
+        let mut producer = Producer::<8, 2>::new(&memory).unwrap();
+        let mut consumer = Consumer::<8, 2>::new(&memory).unwrap();
+        for round in 0..5 {
+            for entry in 0..8 {
+                assert!(producer.push([round, entry]));
+            }
+            assert!(!producer.push([9, 9]));
+            for entry in 0..8 {
+                assert_eq!(consumer.pop(), Some([round, entry]));
+            }
+            assert_eq!(consumer.pop(), None);
+        }
+    }
+
+    #[test]
+    fn a_lying_peer_is_an_empty_or_full_ring() {
+        let memory = memory();
+        let mut producer = Producer::<8, 2>::new(&memory).unwrap();
+        let mut consumer = Consumer::<8, 2>::new(&memory).unwrap();
+        memory[0].store(1000, Ordering::Relaxed);
+        assert_eq!(consumer.pop(), None);
+        assert!(consumer.prepare_wait());
+        memory[1].store(77, Ordering::Relaxed);
+        assert!(!producer.push([1, 2]));
+        assert!(Producer::<8, 2>::new(&memory[..10]).is_none());
+    }
+
+    #[test]
+    fn a_waiting_consumer_is_never_forgotten() {
+        let memory: Arc<Vec<AtomicU32>> = Arc::new(memory());
+        let signals = Arc::new((std::sync::Mutex::new(0u32), std::sync::Condvar::new()));
+        let (theirs, their_signals) = (memory.clone(), signals.clone());
+        let thread = std::thread::spawn(move || {
+            let mut producer = Producer::<8, 2>::new(&theirs).unwrap();
+            for entry in 0..20_000 {
+                while !producer.push([entry, !entry]) {
+                    std::thread::yield_now();
+                }
+                if producer.must_signal() {
+                    *their_signals.0.lock().unwrap() += 1;
+                    their_signals.1.notify_one();
+                }
+            }
+        });
+        let mut consumer = Consumer::<8, 2>::new(&memory).unwrap();
+        for expected in 0..20_000 {
+            let entry = loop {
+                if let Some(entry) = consumer.pop() {
+                    break entry;
+                }
+                if consumer.prepare_wait() {
+                    let mut count = signals.0.lock().unwrap();
+                    while *count == 0 {
+                        count = signals.1.wait(count).unwrap();
+                    }
+                    *count = 0;
+                }
+            };
+            assert_eq!(entry, [expected, !expected]);
+        }
+        thread.join().unwrap();
+    }
+}
