@@ -90,8 +90,8 @@ impl<'a> Pipeline<'a> {
         for name in SYSTEM_MODULES.into_iter().chain(scenario.binaries.iter().map(String::as_str)) {
             modules.push((name.to_owned(), self.stripped(name)?));
         }
-        let description = postcard::to_allocvec(&scenario.description)
-            .context("the system description cannot be encoded")?;
+        let description =
+            postcard::to_allocvec(&scenario.description).context("the system description cannot be encoded")?;
         modules.push((DESCRIPTION.to_owned(), description));
         modules.push((DEVICETREE.to_owned(), self.devicetree()?));
         for (name, json) in &scenario.configs {
@@ -157,11 +157,7 @@ impl<'a> Pipeline<'a> {
 fn quiet(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot start {program}"))?;
-    anyhow::ensure!(
-        output.status.success(),
-        "{program} failed:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    anyhow::ensure!(output.status.success(), "{program} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

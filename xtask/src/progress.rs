@@ -74,11 +74,7 @@ impl Step {
         if status.success() { Ok(output) } else { Err(failed(describe(status), output)) }
     }
 
-    fn follow(
-        &self,
-        pipe: impl std::io::Read + Send + 'static,
-        output: &Arc<Mutex<String>>,
-    ) -> thread::JoinHandle<()> {
+    fn follow(&self, pipe: impl std::io::Read + Send + 'static, output: &Arc<Mutex<String>>) -> thread::JoinHandle<()> {
         let (bar, output) = (self.bar.clone(), Arc::clone(output));
         thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n') {

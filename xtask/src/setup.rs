@@ -103,10 +103,8 @@ impl Toolchain {
 ///
 /// When something is missing and cannot be installed: what it is and the command that installs it.
 pub(crate) fn ensure(own_qemu: bool) -> anyhow::Result<Toolchain> {
-    let missing: Vec<&Need> = NEEDS
-        .iter()
-        .filter(|need| !(own_qemu && need.package == "qemu-system-arm") && !need.is_there())
-        .collect();
+    let missing: Vec<&Need> =
+        NEEDS.iter().filter(|need| !(own_qemu && need.package == "qemu-system-arm") && !need.is_there()).collect();
     if !missing.is_empty() {
         let packages: Vec<String> = missing.iter().map(|need| need.package.to_owned()).collect();
         install(&packages)?;
@@ -165,7 +163,11 @@ fn install(packages: &[String]) -> anyhow::Result<()> {
         );
     }
     if !is_root() {
-        bail!("these packages are missing: {}\ninstall them with:\n\n    {}\n", packages.join(", "), install_command(packages));
+        bail!(
+            "these packages are missing: {}\ninstall them with:\n\n    {}\n",
+            packages.join(", "),
+            install_command(packages)
+        );
     }
     let step = Step::begin(format!("installing {} (apt-get)", packages.join(", ")));
     let mut update = Command::new("apt-get");

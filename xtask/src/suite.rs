@@ -135,12 +135,7 @@ fn quietly(name: &str, command: &mut Command) -> Result<(), String> {
 }
 
 /// Builds and runs one scenario and checks that it ends as it should.
-fn boot(
-    workspace: &Workspace,
-    pipeline: &Pipeline<'_>,
-    options: &Options,
-    scenario: &Scenario,
-) -> Result<(), String> {
+fn boot(workspace: &Workspace, pipeline: &Pipeline<'_>, options: &Options, scenario: &Scenario) -> Result<(), String> {
     let built = Built::new(pipeline, scenario).map_err(|error| format!("{error:#}"))?;
     let step = Step::begin(format!("running {}", scenario.name));
     let ran = built.run(workspace, options, |_, line| step.at(line)).map_err(|error| format!("{error:#}"))?;
