@@ -162,17 +162,13 @@ impl<K: Kernel> System<'_, K> {
         Ok(())
     }
 
-    /// Makes a frame of a device's page for core itself. Others can still have the page.
-    pub fn own_device(&mut self, address: u32) -> Result<Slot> {
-        let root = self.root()?;
+    /// Notes that core has a frame of a device's page already. Others can still have the page.
+    pub fn set_own_device(&mut self, address: u32, frame: Slot) -> Result<()> {
         let key = self.take_device(address)?;
-        let slot = self.device(key)?.slot;
-        let frame = self.take_run(root, 1)?;
-        self.kernel.retype(slot, KernelObject::Frame(PAGE_BITS), frame, 1)?;
         let device = self.device_mut(key)?;
         device.own = Some(frame);
         device.taken = false;
-        Ok(frame)
+        Ok(())
     }
 
     /// Makes the handler of an interrupt; the kernel gives each only once.

@@ -53,7 +53,8 @@ unsafe extern "C" {
     static __end: u8;
 }
 
-/// The control register of the level 2 cache controller, and its enable bit (PL310 TRM, 3.3.1; UG585, B.24).
+/// The control register of the level 2 cache controller, and its enable bit (PL310 TRM, `reg1_control`; UG585, appendix B,
+/// module `L2Cpl310`).
 const L2_CONTROL: usize = 0xf8f0_2100;
 const L2_ENABLE: u32 = 1;
 
@@ -86,7 +87,7 @@ impl fmt::Display for Error {
 
 /// The loader with a stack.
 extern "C" fn start(parameters: &Parameters) -> ! {
-    // SAFETY: this is the only call; the MMU is off, or `check` is about to refuse to go on.
+    // SAFETY: nobody else runs. Should the MMU be on against the contract, the UART is still the only way to say so.
     let mut uart = unsafe { Uart::start() };
     match check(parameters) {
         Ok(handover) => {
@@ -131,7 +132,7 @@ fn check(parameters: &Parameters) -> Result<Handover, Error> {
 
 /// Enters the kernel. It takes the user image's physical start and end in r0 and r1, the physical minus the virtual address of
 /// it in r2, core's entry point in r3; kernels since version 10 also take the address and size of a devicetree from the
-/// stack: there is none, so two zeros.
+/// stack: there is none, so two zeros. All else but the jump's own r12 is zero.
 ///
 /// # Safety
 /// The MMU must map the kernel, and `handover` must be right about it.
@@ -143,6 +144,13 @@ unsafe fn enter(handover: &Handover) -> ! {
             "mov r4, #0",
             "mov r5, #0",
             "push {{r4, r5}}",
+            "mov r6, #0",
+            "mov r7, #0",
+            "mov r8, #0",
+            "mov r9, #0",
+            "mov r10, #0",
+            "mov r11, #0",
+            "mov lr, #0",
             "bx r12",
             stack = sym __stack_top,
             in("r0") handover.image.start,

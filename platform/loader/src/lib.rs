@@ -3,7 +3,7 @@
 //! # Theory of operation
 //!
 //! Three things have to be in physical memory before seL4 can start: the kernel at the address it is linked for, the root
-//! task (*core*), and what core is to start. On a host, [`pack`] joins them with the loader into one ELF file whose
+//! task (*core*), and what core is to start. On a host, `pack` joins them with the loader into one ELF file whose
 //! program headers name the final physical address of every byte, so that whatever reads that file, the emulator's
 //! `-kernel` or a first-stage boot loader, has placed everything and nothing is copied afterwards:
 //!
@@ -22,7 +22,7 @@
 //! has two slots for free memory, and a gap on either side of the image would make three.
 //!
 //! What the loader has to know is in a block of parameters ([`params`]) inside the loader's own image, filled in by
-//! [`pack`]. The loader trusts none of it: it checks everything again that can be checked on the machine, and says on UART1
+//! `pack`. The loader trusts none of it: it checks everything again that can be checked on the machine, and says on UART1
 //! what is wrong before it stops.
 //!
 //! Deliberately not here: decompression, checksums (a boot loader that reads from a card checks its own input), devicetrees
@@ -50,3 +50,8 @@ pub const KERNEL_WINDOW: u32 = 0xe000_0000;
 
 /// Virtual address of core's first byte: core must be linked there.
 pub const CORE_BASE: u32 = 0x0040_0000;
+
+/// Most bytes of the user image. The kernel puts a capability for each of its frames into core's first `CNode`, of 4096
+/// slots as the kernels for this board are configured, and stops, silently without its console, where they do not fit. This
+/// leaves a quarter of the slots: for the capabilities that every root task gets, for up to 166 untypeds, and to core.
+pub const MAX_IMAGE: u32 = 12 << 20;

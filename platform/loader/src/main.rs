@@ -1,7 +1,7 @@
 //! The loader itself: see the library for what it is part of.
 //!
 //! It is entered at its first byte as boot loaders enter a kernel: in a privileged mode, with MMU, data cache and level 2
-//! cache off, everything in place, on the first CPU. It then
+//! cache off, everything in place, on the first CPU, with UART1's pins and reference clock set up. It then
 //!
 //! 1. goes to SVC mode with interrupts masked, and parks any CPU but the first (its own megabyte is never given out by the
 //!    kernel, so a parked CPU is safe there);

@@ -1,6 +1,6 @@
 //! The loader's parameters: what to check and where to jump.
 //!
-//! The block is the whole of the loader's section `.params`, which the linker leaves zero and [`pack`](crate::pack) fills in.
+//! The block is the whole of the loader's section `.params`, which the linker leaves zero and `pack` fills in.
 //! All of its words are 32 bit, little endian. Ranges are physical and half open.
 
 use core::ops::Range;
@@ -53,7 +53,7 @@ pub enum Error {
     )]
     Version(u32),
     /// An address that must be a multiple of a page is not.
-    #[error("the {what} is {address:#010x}, which is no multiple of a page")]
+    #[error("the {what} begins or ends at {address:#010x}, which is no multiple of a page")]
     Alignment {
         /// Whose address.
         what: &'static str,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_may_fill_the_whole_window() {
+    fn a_kernel_that_fills_its_window_leaves_no_room_for_an_image() {
         let kernel_end = U32::from(RAM_END);
         let parameters = Parameters { kernel_end, image_start: kernel_end, ..good() };
         let empty = Error::Empty { what: "user image", start: RAM_END, end: 0x5_4000 };

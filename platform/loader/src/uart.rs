@@ -1,4 +1,4 @@
-//! UART1, as far as messages need it (UG585, chapter 19 and appendix B.33).
+//! UART1, as far as messages need it (UG585, chapter 19 and appendix B).
 //!
 //! The transmitter takes a byte from a FIFO of 64, at a rate of reference clock / (CD * (BDIV + 1)). Only sending is used
 //! here, by polling, and every wait gives up after a bounded number of polls: a message that is lost is better than a

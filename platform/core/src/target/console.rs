@@ -23,14 +23,14 @@ const PATIENCE: u32 = 1_000_000;
 static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 
 /// The UART, once its registers are mapped.
-pub struct Uart;
+pub(super) struct Uart;
 
 impl Uart {
     /// The UART whose registers are mapped at `address`, as device memory for as long as core runs.
     ///
     /// # Safety
     /// `address` is such a mapping of one page.
-    pub unsafe fn at(address: usize) -> Self {
+    pub(super) unsafe fn at(address: usize) -> Self {
         REGISTERS.store(address, Ordering::Relaxed);
         Self
     }
@@ -79,7 +79,7 @@ impl Write for Emergency {
 }
 
 /// Says why core cannot go on, and stops. Only reached before init runs, or by a defect.
-pub fn emergency(reason: impl Display) -> ! {
+pub(super) fn emergency(reason: impl Display) -> ! {
     let _ = write!(Emergency, "[core] stopped: {reason}\r\n");
     loop {
         sel4::syscalls::recv(0);

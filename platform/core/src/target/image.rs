@@ -18,14 +18,14 @@ unsafe extern "C" {
 
 /// A page of the image that can be mapped to something else.
 #[repr(C, align(4096))]
-pub struct SparePage(UnsafeCell<[u8; PAGE]>);
+pub(super) struct SparePage(UnsafeCell<[u8; PAGE]>);
 // SAFETY: nothing refers to the page's own content; what is mapped there instead is reached through raw pointers by the only thread.
 unsafe impl Sync for SparePage {}
 
 /// Where the console's registers are mapped.
-pub static CONSOLE_PAGE: SparePage = SparePage(UnsafeCell::new([0; PAGE]));
+pub(super) static CONSOLE_PAGE: SparePage = SparePage(UnsafeCell::new([0; PAGE]));
 /// Where frames are mapped to be filled.
-pub static COPY_PAGE: SparePage = SparePage(UnsafeCell::new([0; PAGE]));
+pub(super) static COPY_PAGE: SparePage = SparePage(UnsafeCell::new([0; PAGE]));
 
 #[repr(C, align(4096))]
 struct LogPage([AtomicU32; PAGE / 4]);
@@ -40,31 +40,31 @@ static MEMORY: MemoryCell = MemoryCell(UnsafeCell::new(Memory::new()));
 ///
 /// # Safety
 /// Called once.
-pub unsafe fn memory() -> &'static mut Memory {
+pub(super) unsafe fn memory() -> &'static mut Memory {
     // SAFETY: by this function's contract there is no other reference.
     unsafe { &mut *MEMORY.0.get() }
 }
 
 impl SparePage {
     /// Its address.
-    pub fn address(&self) -> usize {
+    pub(super) fn address(&self) -> usize {
         self.0.get().expose_provenance()
     }
 }
 
 /// The ring of core's log, and the slot of its frame.
-pub fn log_ring(boot_info: BootInfo) -> (&'static [AtomicU32], Slot) {
+pub(super) fn log_ring(boot_info: BootInfo) -> (&'static [AtomicU32], Slot) {
     (&LOG_PAGE.0, frame_of(boot_info, LOG_PAGE.0.as_ptr().addr()))
 }
 
 /// Slot of the frame that the kernel mapped at an address of the image.
-pub fn frame_of(boot_info: BootInfo, address: usize) -> Slot {
+pub(super) fn frame_of(boot_info: BootInfo, address: usize) -> Slot {
     let offset = address.wrapping_sub((&raw const __image_start).addr());
     Slot::top(boot_info.image_frames().0 + (offset / PAGE) as u32)
 }
 
 /// Everything behind core's own pages: the boot modules.
-pub fn modules(boot_info: BootInfo) -> &'static [u8] {
+pub(super) fn modules(boot_info: BootInfo) -> &'static [u8] {
     let (first, end) = boot_info.image_frames();
     let start = (&raw const __image_end).addr();
     let bytes = (end - first) as usize * PAGE;
@@ -74,19 +74,19 @@ pub fn modules(boot_info: BootInfo) -> &'static [u8] {
 }
 
 /// Takes the image's own frame out of a spare page.
-pub fn vacate(boot_info: BootInfo, page: &SparePage) -> Result<(), Refused> {
+pub(super) fn vacate(boot_info: BootInfo, page: &SparePage) -> Result<(), Refused> {
     let frame = Cap::<Page>::new(frame_of(boot_info, page.address()).pointer());
     frame.unmap().map_err(|_| Refused)
 }
 
 /// Maps a frame at a vacated spare page, for as long as core runs.
-pub fn map(kernel: &mut Sel4, page: &SparePage, frame: Slot, cached: bool) -> Result<(), Refused> {
+pub(super) fn map(kernel: &mut Sel4, page: &SparePage, frame: Slot, cached: bool) -> Result<(), Refused> {
     let access = Access { write: true, execute: false, cached };
     kernel.map(frame, kernel.own_directory(), page.address() as u32, access)
 }
 
 /// Writes into a frame that nobody uses yet, through the copy page.
-pub fn write(kernel: &mut Sel4, frame: Slot, offset: usize, bytes: &[u8]) -> Result<(), Refused> {
+pub(super) fn write(kernel: &mut Sel4, frame: Slot, offset: usize, bytes: &[u8]) -> Result<(), Refused> {
     if offset + bytes.len() > PAGE {
         return Err(Refused);
     }

@@ -10,17 +10,15 @@ use zelkova_core::kernel::{Access, CAP_PAGE_BITS, Kernel, Object, Refused, SECON
 const TOP_DEPTH: u8 = 32 - SECOND_BITS;
 
 /// The kernel, with the capabilities that core needs for itself.
-pub struct Sel4 {
+pub(super) struct Sel4 {
     /// The first level of core's capability space, with the guard that makes room for the second.
-    pub root: Cap<CNode>,
+    pub(super) root: Cap<CNode>,
     /// The first level's slot of core's page directory.
-    pub directory: Slot,
+    pub(super) directory: Slot,
     /// Core's pool of address space identifiers.
-    pub asid_pool: Cap<AsidPool>,
+    pub(super) asid_pool: Cap<AsidPool>,
     /// The right to make interrupt handlers.
-    pub irq_control: Cap<IrqControl>,
-    /// Core's own thread.
-    pub tcb: Cap<Tcb>,
+    pub(super) irq_control: Cap<IrqControl>,
 }
 
 fn checked(result: Result<(), Error>) -> Result<(), Refused> {

@@ -14,7 +14,7 @@ use session::core::{EXECUTE, SMALL_PAGES, WRITE};
 use session::{Error, Label};
 use zelkova_core::buddy::{Block, CHUNK_BITS, PAGE_BITS};
 use zelkova_core::domains::ThreadArguments;
-use zelkova_core::kernel::{Kernel, SECOND_BITS, Slot, TOP_BITS};
+use zelkova_core::kernel::{Kernel, Object, SECOND_BITS, Slot, TOP_BITS};
 use zelkova_core::log::Log;
 use zelkova_core::memory::{CHUNK_NODE_BITS, Memory};
 use zelkova_core::serve::{HARDWARE_BADGE, MODULES, Module, Places, Server};
@@ -32,7 +32,7 @@ const UART1: u32 = 0xe000_1000;
 /// Capabilities that the whole system may have.
 const CAPS: u32 = 1 << 16;
 /// Least log2 of the boot untyped that core takes for its first CNodes.
-const FIRST_UNTYPED_BITS: u8 = 15;
+const FIRST_UNTYPED_BITS: u8 = 16;
 /// What core keeps for page tables of the store, devices and boot modules, beyond the CNodes of chunks.
 const RESERVE: u32 = 256 * 1024;
 const INIT_SLOT_BITS: u32 = 10;
@@ -41,7 +41,7 @@ const INIT_PRIORITY: u8 = 200;
 
 /// Why core could not start.
 #[derive(Debug)]
-pub enum StartError {
+pub(super) enum StartError {
     /// The kernel gave no boot untyped that is large enough to begin with.
     NoFirstUntyped,
     /// The kernel refused the named step.
@@ -70,15 +70,15 @@ impl fmt::Display for StartError {
 }
 
 /// Core, ready to serve.
-pub struct Started {
+pub(super) struct Started {
     /// The server.
-    pub server: Server<'static, Sel4, Uart>,
+    pub(super) server: Server<'static, Sel4, Uart>,
     /// Pointer to core's endpoint.
-    pub endpoint: u32,
+    pub(super) endpoint: u32,
     /// Pointer to the root of core's capability space.
-    pub root_cnode: u32,
+    pub(super) root_cnode: u32,
     /// Slot for capabilities that come with requests.
-    pub receive: Slot,
+    pub(super) receive: Slot,
 }
 
 /// First-level slots that core uses for itself, from the first empty one.
@@ -92,15 +92,17 @@ enum Own {
     Hardware,
     ParentSignal,
     LogSignal,
+    Console,
     End,
 }
 
 /// Prepares everything and starts init.
-pub fn start(boot_info: BootInfo) -> Result<Started, StartError> {
+pub(super) fn start(boot_info: BootInfo) -> Result<Started, StartError> {
     let own = |slot: Own| boot_info.empty().0 + slot as u32;
     // SAFETY: `start` runs once.
     let memory = unsafe { image::memory() };
-    let kernel = deepen(boot_info, memory, own)?;
+    let mut kernel = deepen(boot_info, memory, own)?;
+    let console = start_console(boot_info, &mut kernel, Slot::top(own(Own::Console)))?;
     let root_cnode = kernel.root.pointer();
     let window = NonNull::new(core::ptr::with_exposed_provenance_mut(STORE_WINDOW)).ok_or(StartError::NoFirstUntyped)?;
     // SAFETY: nothing else uses the window, which is page-aligned; pages are mapped by the system before they are added.
@@ -110,7 +112,8 @@ pub fn start(boot_info: BootInfo) -> Result<Started, StartError> {
         let added = system.add_device(Slot::top(untyped.slot), untyped.address, untyped.bits);
         added.map_err(|error| StartError::Step("device memory", error))?;
     }
-    let log = start_log(boot_info, &mut system)?;
+    let console_frame = Slot::top(own(Own::Console));
+    system.set_own_device(UART1, console_frame).map_err(|error| StartError::Step("console", error))?;
     let modules = find_modules(boot_info)?;
     let places = Places {
         hardware: Slot::top(own(Own::Hardware)),
@@ -119,7 +122,7 @@ pub fn start(boot_info: BootInfo) -> Result<Started, StartError> {
         console: UART1,
     };
     let label = Label::new("core").map_err(|_| StartError::Step("label", Error::Invalid))?;
-    let mut server = Server::new(system, log, modules, places, label);
+    let mut server = Server::new(system, Log::new(console), modules, places, label);
     let (ring, frame) = image::log_ring(boot_info);
     server.log.set_ring(ring);
     let rom = server.system.create_rom(frame, PAGE).map_err(|error| StartError::Step("log", error))?;
@@ -175,7 +178,6 @@ fn deepen(boot_info: BootInfo, memory: &mut Memory, own: impl Fn(Own) -> u32) ->
         directory: Slot::top(c::CAP_VSPACE),
         asid_pool: Cap::new(boot(c::CAP_ASID_POOL)),
         irq_control: Cap::new(boot(c::CAP_IRQ_CONTROL)),
-        tcb: Cap::new(boot(c::CAP_TCB)),
     })
 }
 
@@ -202,14 +204,17 @@ fn add_memory(
         .map_err(|error| StartError::Step("first account", error))
 }
 
-fn start_log(boot_info: BootInfo, system: &mut System<'static, Sel4>) -> Result<Log<'static, Uart>, StartError> {
-    let frame = system.own_device(UART1).map_err(|error| StartError::Step("console", error))?;
+/// Maps the console's registers, so that whatever goes wrong from here on can be said.
+fn start_console(boot_info: BootInfo, kernel: &mut Sel4, frame: Slot) -> Result<Uart, StartError> {
+    let is_console = |untyped: &UntypedInfo| untyped.is_device && untyped.address == UART1 && untyped.bits == PAGE_BITS;
+    let untyped = boot_info.untypeds().find(is_console).ok_or(StartError::Step("console", Error::NotFound))?;
     let refused = |_| StartError::Step("console", Error::Kernel);
+    kernel.retype(Slot::top(untyped.slot), Object::Frame(PAGE_BITS), frame, 1).map_err(refused)?;
     image::vacate(boot_info, &image::COPY_PAGE).map_err(refused)?;
     image::vacate(boot_info, &image::CONSOLE_PAGE).map_err(refused)?;
-    image::map(&mut system.kernel, &image::CONSOLE_PAGE, frame, false).map_err(refused)?;
+    image::map(kernel, &image::CONSOLE_PAGE, frame, false).map_err(refused)?;
     // SAFETY: the registers were just mapped there, and nothing unmaps them.
-    Ok(Log::new(unsafe { Uart::at(image::CONSOLE_PAGE.address()) }))
+    Ok(unsafe { Uart::at(image::CONSOLE_PAGE.address()) })
 }
 
 struct ModuleList(OnceCell<heapless::Vec<Module<'static>, MODULES>>);
@@ -225,10 +230,10 @@ fn find_modules(boot_info: BootInfo) -> Result<&'static [Module<'static>], Start
         table
             .iter()
             .map(|module| Module {
-                name: module.name(),
-                first_frame: first.plus(module.offset() / PAGE),
-                bytes: module.bytes(),
-                content: bytes.get(module.offset() as usize..(module.offset() + module.bytes()) as usize).unwrap_or(&[]),
+                name: module.name,
+                first_frame: first.plus(module.offset / PAGE),
+                bytes: module.contents.len() as u32,
+                content: module.contents,
             })
             .take(MODULES)
             .collect()
