@@ -56,28 +56,20 @@ fn check_with(checks: &[(&str, Check)], binary: &str, config: &Value) -> Result<
 }
 
 /// The check that `config` deserialises as `T`, the type that the program itself reads.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "no program has registered its type yet")
-)]
+#[cfg_attr(not(test), expect(dead_code, reason = "no program has registered its type yet"))]
 pub(crate) fn typed<T: DeserializeOwned>(config: &Value) -> Result<(), ConfigError> {
-    serde_path_to_error::deserialize::<_, T>(config)
-        .map(|_| ())
-        .map_err(|error| {
-            let path = error
-                .path()
-                .iter()
-                .filter_map(|segment| match segment {
-                    Segment::Map { key } => Some(Step::Key(key.clone())),
-                    Segment::Seq { index } => Some(Step::Index(*index)),
-                    Segment::Enum { .. } | Segment::Unknown => None,
-                })
-                .collect();
-            ConfigError {
-                path,
-                message: error.into_inner().to_string(),
-            }
-        })
+    serde_path_to_error::deserialize::<_, T>(config).map(|_| ()).map_err(|error| {
+        let path = error
+            .path()
+            .iter()
+            .filter_map(|segment| match segment {
+                Segment::Map { key } => Some(Step::Key(key.clone())),
+                Segment::Seq { index } => Some(Step::Index(*index)),
+                Segment::Enum { .. } | Segment::Unknown => None,
+            })
+            .collect();
+        ConfigError { path, message: error.into_inner().to_string() }
+    })
 }
 
 #[cfg(test)]
@@ -110,10 +102,7 @@ mod tests {
         assert_eq!(check_with(checks, "uart", &wrong), Ok(()));
         let error = check_with(checks, "sd", &wrong).unwrap_err();
         let key = |key: &str| Step::Key(key.into());
-        assert_eq!(
-            error.path,
-            [key("policies"), Step::Index(1), key("read_only")]
-        );
+        assert_eq!(error.path, [key("policies"), Step::Index(1), key("read_only")]);
         assert!(error.message.contains("expected a boolean"), "{error}");
     }
 }

@@ -22,12 +22,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem at `span`.
     pub(crate) fn new(span: Range<usize>, title: impl Into<String>) -> Self {
-        Self {
-            span,
-            title: title.into(),
-            label: String::new(),
-            help: String::new(),
-        }
+        Self { span, title: title.into(), label: String::new(), help: String::new() }
     }
 
     /// Adds a word beside the caret.
@@ -63,11 +58,7 @@ pub(crate) struct Report {
 impl Report {
     /// The report as text, with colour or without.
     pub(crate) fn render(&self, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
         let mut text = String::new();
         for problem in &self.problems {
@@ -87,18 +78,10 @@ impl Report {
         if !problem.label.is_empty() {
             annotation = annotation.label(problem.label.as_str());
         }
-        let snippet = Snippet::source(self.source.as_str())
-            .path(self.path.as_str())
-            .line_start(1)
-            .annotation(annotation);
-        let group = Level::ERROR
-            .primary_title(problem.title.as_str())
-            .element(snippet);
-        if problem.help.is_empty() {
-            group
-        } else {
-            group.element(Level::HELP.message(problem.help.as_str()))
-        }
+        let snippet =
+            Snippet::source(self.source.as_str()).path(self.path.as_str()).line_start(1).annotation(annotation);
+        let group = Level::ERROR.primary_title(problem.title.as_str()).element(snippet);
+        if problem.help.is_empty() { group } else { group.element(Level::HELP.message(problem.help.as_str())) }
     }
 }
 

@@ -116,18 +116,11 @@ impl Board {
         command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
         command.args(["-display", "none", "-monitor", "none", "-serial", "null"]);
         command.args(["-serial", "stdio"]);
-        command
-            .arg("-qmp")
-            .arg(option("unix:", qmp, ",server=on,wait=off"));
-        command
-            .args(["-d", "unimp,guest_errors"])
-            .arg("-D")
-            .arg(&self.log);
+        command.arg("-qmp").arg(option("unix:", qmp, ",server=on,wait=off"));
+        command.args(["-d", "unimp,guest_errors"]).arg("-D").arg(&self.log);
         command.arg("-kernel").arg(&self.program);
         if let Some(card) = &self.card {
-            command
-                .arg("-drive")
-                .arg(option("if=sd,index=0,format=raw,file=", card, ""));
+            command.arg("-drive").arg(option("if=sd,index=0,format=raw,file=", card, ""));
         }
         if let Some(icount) = &self.icount {
             command.arg("-icount").arg(icount);
@@ -150,28 +143,17 @@ impl Board {
     ///
     /// [`Error`] when the emulator cannot be started or its files cannot be read. What happens on
     /// the board is never an error but a [`Verdict`].
-    pub fn run(
-        &self,
-        rules: Rules,
-        allow: &AllowList,
-        mut line: impl FnMut(&str),
-    ) -> Result<Outcome, Error> {
+    pub fn run(&self, rules: Rules, allow: &AllowList, mut line: impl FnMut(&str)) -> Result<Outcome, Error> {
         catch_interrupts();
         let scratch = tempfile::Builder::new()
             .prefix("zelkova-")
             .tempdir()
-            .map_err(|source| Error::File {
-                path: std::env::temp_dir(),
-                source,
-            })?;
+            .map_err(|source| Error::File { path: std::env::temp_dir(), source })?;
         let socket = scratch.path().join("qmp");
         let complaints = scratch.path().join("stderr");
         self.forget_old_files()?;
 
-        let file = |path: &Path, source| Error::File {
-            path: path.to_owned(),
-            source,
-        };
+        let file = |path: &Path, source| Error::File { path: path.to_owned(), source };
         let stderr = File::create(&complaints).map_err(|e| file(&complaints, e))?;
         let child = self
             .command(&socket)
@@ -179,10 +161,7 @@ impl Board {
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
-            .map_err(|source| Error::Start {
-                program: self.qemu.clone(),
-                source,
-            })?;
+            .map_err(|source| Error::Start { program: self.qemu.clone(), source })?;
         let mut emulator = Emulator { child, socket };
         let started = Instant::now();
         let lines = emulator.console();
@@ -232,27 +211,16 @@ impl Board {
             Some(plugin) => read_report(&plugin.report)?,
             None => None,
         };
-        Ok(Outcome {
-            verdict,
-            console,
-            unexplained,
-            report,
-        })
+        Ok(Outcome { verdict, console, unexplained, report })
     }
 
     /// Removes what an earlier run left, so that it cannot be taken for this run's result.
     fn forget_old_files(&self) -> Result<(), Error> {
-        for path in [
-            Some(&self.log),
-            self.plugin.as_ref().map(|plugin| &plugin.report),
-        ] {
+        for path in [Some(&self.log), self.plugin.as_ref().map(|plugin| &plugin.report)] {
             let Some(path) = path else { continue };
             match std::fs::remove_file(path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::File {
-                        path: path.clone(),
-                        source,
-                    });
+                    return Err(Error::File { path: path.clone(), source });
                 }
                 _ => {}
             }
@@ -280,28 +248,18 @@ fn ended(status: ExitStatus, said: &str) -> Verdict {
         return Verdict::Interrupted;
     }
     let said = said.trim();
-    let how = if said.is_empty() {
-        status.to_string()
-    } else {
-        format!("{status}: {said}")
-    };
+    let how = if said.is_empty() { status.to_string() } else { format!("{status}: {said}") };
     Verdict::EmulatorEnded { how }
 }
 
 fn read_report(path: &Path) -> Result<Option<Report>, Error> {
     match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| Error::Report {
-                path: path.to_owned(),
-                source,
-            }),
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Report { path: path.to_owned(), source })
+        }
         // A killed emulator leaves none.
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::File {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(Error::File { path: path.to_owned(), source }),
     }
 }
 
@@ -391,10 +349,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         split_lines(&b"one\r\n\ntwo\nrest"[..], &sender);
         drop(sender);
-        assert_eq!(
-            receiver.iter().collect::<Vec<_>>(),
-            ["one", "", "two", "rest"]
-        );
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), ["one", "", "two", "rest"]);
     }
 
     #[test]

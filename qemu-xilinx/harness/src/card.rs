@@ -109,10 +109,7 @@ pub fn copy(image: &Path, card: &Path) -> Result<(), Error> {
         .args(["--sparse=always", "--no-preserve=mode", "--"])
         .args([image, card])
         .output()
-        .map_err(|source| Error::File {
-            path: image.to_owned(),
-            source,
-        })?;
+        .map_err(|source| Error::File { path: image.to_owned(), source })?;
     if !output.status.success() {
         return Err(Error::Copy {
             from: image.to_owned(),
@@ -124,10 +121,7 @@ pub fn copy(image: &Path, card: &Path) -> Result<(), Error> {
         .write(true)
         .open(card)
         .and_then(|file| file.set_len(target))
-        .map_err(|source| Error::File {
-            path: card.to_owned(),
-            source,
-        })
+        .map_err(|source| Error::File { path: card.to_owned(), source })
 }
 
 /// Checks that `image` can be the card itself, so that the board writes to it.
@@ -139,50 +133,30 @@ pub fn use_in_place(image: &Path) -> Result<(), Error> {
     let bytes = size(image)?;
     if bytes != card_size(bytes) {
         let wanted = card_size(bytes);
-        return Err(Error::NotPowerOfTwo {
-            path: image.to_owned(),
-            bytes,
-            wanted,
-        });
+        return Err(Error::NotPowerOfTwo { path: image.to_owned(), bytes, wanted });
     }
     OpenOptions::new()
         .write(true)
         .open(image)
         .map(|_| ())
-        .map_err(|source| Error::File {
-            path: image.to_owned(),
-            source,
-        })
+        .map_err(|source| Error::File { path: image.to_owned(), source })
 }
 
 fn size(image: &Path) -> Result<u64, Error> {
-    let file = |source| Error::File {
-        path: image.to_owned(),
-        source,
-    };
+    let file = |source| Error::File { path: image.to_owned(), source };
     let metadata = std::fs::metadata(image).map_err(file)?;
     if metadata.is_dir() {
         return Err(file(std::io::ErrorKind::IsADirectory.into()));
     }
     let bytes = metadata.len();
-    if (1..=LARGEST).contains(&bytes) {
-        Ok(bytes)
-    } else {
-        Err(Error::Size {
-            path: image.to_owned(),
-            bytes,
-        })
-    }
+    if (1..=LARGEST).contains(&bytes) { Ok(bytes) } else { Err(Error::Size { path: image.to_owned(), bytes }) }
 }
 
 /// Refuses an image whose partition or file system ends behind the image but within the padding.
 ///
 /// What ends behind the padded card as well is left for the board to find.
 fn refuse_cut_off(image: &Path, bytes: u64, padded: u64) -> Result<(), Error> {
-    let file = |source| Error::File {
-        path: image.to_owned(),
-        source,
-    };
+    let file = |source| Error::File { path: image.to_owned(), source };
     let mut disk = File::open(image).map_err(file)?;
     let first = sector(&mut disk, 0).map_err(file)?;
     let mut extents = Vec::new();
@@ -205,12 +179,7 @@ fn refuse_cut_off(image: &Path, bytes: u64, padded: u64) -> Result<(), Error> {
     let sectors = bytes / SECTOR;
     for (what, end) in extents {
         if end > sectors && end <= padded / SECTOR {
-            return Err(Error::CutOff {
-                path: image.to_owned(),
-                sectors,
-                what,
-                end,
-            });
+            return Err(Error::CutOff { path: image.to_owned(), sectors, what, end });
         }
     }
     Ok(())
@@ -279,12 +248,7 @@ mod tests {
     fn image(directory: &Path, first: &[u8], bytes: u64) -> PathBuf {
         let path = directory.join("image");
         std::fs::write(&path, first).unwrap();
-        OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(bytes)
-            .unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(bytes).unwrap();
         path
     }
 
@@ -315,17 +279,7 @@ mod tests {
         let to = directory.path().join("card");
         let from = image(directory.path(), &boot_sector(8000), 5000 * SECTOR);
         let error = copy(&from, &to).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::CutOff {
-                    end: 8000,
-                    sectors: 5000,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::CutOff { end: 8000, sectors: 5000, .. }), "{error}");
         assert!(error.is_about_contents());
         // Beyond the padded card: the board sees it by itself.
         let from = image(directory.path(), &boot_sector(9000), 5000 * SECTOR);

@@ -102,10 +102,7 @@ impl AllowList {
             if let Some(known) = found.iter_mut().find(|known| known.line == line) {
                 known.times = known.times.saturating_add(1);
             } else if found.len() < KEPT {
-                found.push(Unexplained {
-                    line: line.to_owned(),
-                    times: 1,
-                });
+                found.push(Unexplained { line: line.to_owned(), times: 1 });
             }
         }
         found
@@ -124,21 +121,9 @@ mod tests {
         let found = list.unexplained("known 1\nnew\n\nnot known\nnew\n");
         assert_eq!(
             found,
-            [
-                Unexplained {
-                    line: "new".into(),
-                    times: 2
-                },
-                Unexplained {
-                    line: "not known".into(),
-                    times: 1
-                }
-            ]
+            [Unexplained { line: "new".into(), times: 2 }, Unexplained { line: "not known".into(), times: 1 }]
         );
-        assert_eq!(
-            found[0].to_string(),
-            "unexplained in the emulator's log: new (2 times)"
-        );
+        assert_eq!(found[0].to_string(), "unexplained in the emulator's log: new (2 times)");
     }
 
     #[test]

@@ -53,11 +53,7 @@ pub(crate) fn clusters(printed: &str) -> Result<Vec<u32>, Error> {
         let last: u32 = last.trim().parse().map_err(|_| wrong())?;
         chain.extend(first..=last);
     }
-    if chain.is_empty() {
-        Err(wrong())
-    } else {
-        Ok(chain)
-    }
+    if chain.is_empty() { Err(wrong()) } else { Ok(chain) }
 }
 
 /// An open file system.
@@ -79,26 +75,15 @@ impl Volume {
         disk.read_exact_at(&mut boot, base)?;
         let field = |at: usize, length: usize| {
             let bytes = boot.get(at..at + length).unwrap_or_default();
-            bytes
-                .iter()
-                .rev()
-                .fold(0u64, |value, &byte| value << 8 | u64::from(byte))
+            bytes.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte))
         };
         let sector = field(11, 2);
         let cluster_bytes = field(13, 1) * sector;
         let reserved = field(14, 2);
         let copies = field(16, 1);
         let root = field(17, 2) * 32;
-        let total = if field(19, 2) == 0 {
-            field(32, 4)
-        } else {
-            field(19, 2)
-        };
-        let table = if field(22, 2) == 0 {
-            field(36, 4)
-        } else {
-            field(22, 2)
-        };
+        let total = if field(19, 2) == 0 { field(32, 4) } else { field(19, 2) };
+        let table = if field(22, 2) == 0 { field(36, 4) } else { field(22, 2) };
         if sector == 0 || cluster_bytes == 0 || copies == 0 || field(510, 2) != 0xAA55 {
             return Err(Error::NotFat);
         }
@@ -115,9 +100,7 @@ impl Volume {
             entry,
             cluster_bytes,
             clusters: clusters as u32,
-            tables: (0..copies)
-                .map(|copy| base + (reserved + copy * table) * sector)
-                .collect(),
+            tables: (0..copies).map(|copy| base + (reserved + copy * table) * sector).collect(),
             data: base + data,
         })
     }
@@ -132,11 +115,7 @@ impl Volume {
         let rest = chain.get(1..).unwrap_or_default();
         let even = rest.iter().rev().step_by(2);
         let odd = rest.iter().rev().skip(1).step_by(2);
-        let order: Vec<u32> = std::iter::once(first)
-            .chain(even)
-            .chain(odd)
-            .copied()
-            .collect();
+        let order: Vec<u32> = std::iter::once(first).chain(even).chain(odd).copied().collect();
         let mut data = Vec::with_capacity(chain.len());
         for &cluster in chain {
             let mut bytes = vec![0; self.cluster_bytes as usize];
@@ -165,15 +144,9 @@ impl Volume {
                 self.set(*last, *first)
             }
             Damage::EndsEarly => self.set(*middle.ok_or_else(too_short)?, u32::MAX),
-            Damage::LeavesTheCard => self.set(
-                *middle.ok_or_else(too_short)?,
-                self.clusters.saturating_add(1000),
-            ),
+            Damage::LeavesTheCard => self.set(*middle.ok_or_else(too_short)?, self.clusters.saturating_add(1000)),
             // The last cluster of these cards is never in use.
-            Damage::ReachesFree => self.set(
-                *middle.ok_or_else(too_short)?,
-                self.clusters.saturating_add(1),
-            ),
+            Damage::ReachesFree => self.set(*middle.ok_or_else(too_short)?, self.clusters.saturating_add(1)),
         }
     }
 
@@ -189,8 +162,7 @@ impl Volume {
                 self.disk.write_all_at(&(next as u16).to_le_bytes(), at)?;
             } else {
                 // The upper four bits are not part of the entry.
-                self.disk
-                    .write_all_at(&(next & 0x0FFF_FFFF).to_le_bytes(), at)?;
+                self.disk.write_all_at(&(next & 0x0FFF_FFFF).to_le_bytes(), at)?;
             }
         }
         Ok(())
@@ -203,10 +175,7 @@ mod tests {
 
     #[test]
     fn chains_are_read_as_printed() {
-        assert_eq!(
-            clusters("::/A B <5-7> <9> <12-13>\n").unwrap(),
-            [5, 6, 7, 9, 12, 13]
-        );
+        assert_eq!(clusters("::/A B <5-7> <9> <12-13>\n").unwrap(), [5, 6, 7, 9, 12, 13]);
         assert!(clusters("::/EMPTY \n").is_err());
         assert!(clusters("::/X <a-b>\n").is_err());
     }

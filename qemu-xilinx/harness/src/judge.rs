@@ -6,12 +6,7 @@ use std::time::Duration;
 /// Console lines that mean failure in every run, whatever the scenario says.
 ///
 /// They are the last words of the kernel and of a Rust program that gave up.
-pub const ALWAYS_FAILURE: [&str; 4] = [
-    "seL4 called fail at",
-    "seL4 failed assertion",
-    "halting...",
-    "panicked at",
-];
+pub const ALWAYS_FAILURE: [&str; 4] = ["seL4 called fail at", "seL4 failed assertion", "halting...", "panicked at"];
 
 /// A pattern for one console line.
 ///
@@ -32,9 +27,7 @@ pub struct Pattern {
 impl Pattern {
     /// The pattern written as `source`.
     pub fn new(source: impl Into<String>) -> Self {
-        Self {
-            source: source.into(),
-        }
+        Self { source: source.into() }
     }
 
     /// Whether `line` (without its line end) matches.
@@ -131,10 +124,7 @@ impl Verdict {
             _ if problems.is_empty() => {}
             Self::Success => *self = Self::Wrong { problems },
             Self::Wrong { problems: known } => known.append(&mut problems),
-            Self::Failure { .. }
-            | Self::Deadline { .. }
-            | Self::EmulatorEnded { .. }
-            | Self::Interrupted => {}
+            Self::Failure { .. } | Self::Deadline { .. } | Self::EmulatorEnded { .. } | Self::Interrupted => {}
         }
     }
 }
@@ -152,11 +142,7 @@ impl fmt::Display for Verdict {
                 Ok(())
             }
             Self::Deadline { after } => {
-                write!(
-                    f,
-                    "neither success nor failure within {} s",
-                    after.as_secs()
-                )
+                write!(f, "neither success nor failure within {} s", after.as_secs())
             }
             Self::EmulatorEnded { how } => write!(f, "the emulator ended by itself: {how}"),
             Self::Interrupted => write!(f, "interrupted"),
@@ -190,16 +176,10 @@ impl Judge {
                 *seen = seen.saturating_add(1);
             }
         }
-        if self
-            .rules
-            .failure
-            .iter()
-            .any(|pattern| pattern.matches(line))
+        if self.rules.failure.iter().any(|pattern| pattern.matches(line))
             || ALWAYS_FAILURE.iter().any(|text| line.contains(text))
         {
-            return Some(Verdict::Failure {
-                line: line.to_owned(),
-            });
+            return Some(Verdict::Failure { line: line.to_owned() });
         }
         if !self.rules.success.matches(line) {
             return None;
@@ -218,9 +198,7 @@ impl Judge {
                     problems.push(format!("expected a line with `{pattern}`, saw none"));
                 }
                 Some(times) if seen != times => {
-                    problems.push(format!(
-                        "expected {times} lines with `{pattern}`, saw {seen}"
-                    ));
+                    problems.push(format!("expected {times} lines with `{pattern}`, saw {seen}"));
                 }
                 None | Some(_) => {}
             }
@@ -238,14 +216,8 @@ mod tests {
             success: Pattern::new("^done$"),
             failure: vec![Pattern::new("error:")],
             expect: vec![
-                Expectation {
-                    pattern: Pattern::new("hello"),
-                    times: None,
-                },
-                Expectation {
-                    pattern: Pattern::new("twice"),
-                    times: Some(2),
-                },
+                Expectation { pattern: Pattern::new("hello"), times: None },
+                Expectation { pattern: Pattern::new("twice"), times: Some(2) },
             ],
             deadline: Some(Duration::from_secs(1)),
         }
@@ -261,9 +233,7 @@ mod tests {
 
         let mut judge = Judge::new(rules());
         assert_eq!(judge.line("twice"), None);
-        let Some(Verdict::Wrong { problems }) = judge.line("done") else {
-            panic!("not wrong")
-        };
+        let Some(Verdict::Wrong { problems }) = judge.line("done") else { panic!("not wrong") };
         assert_eq!(problems.len(), 2, "{problems:?}");
     }
 
@@ -279,21 +249,9 @@ mod tests {
     #[test]
     fn exit_codes_are_those_of_the_command_line() {
         assert_eq!(Verdict::Success.exit_code(), 0);
-        assert_eq!(
-            Verdict::Failure {
-                line: String::new()
-            }
-            .exit_code(),
-            1
-        );
+        assert_eq!(Verdict::Failure { line: String::new() }.exit_code(), 1);
         assert_eq!(Verdict::Wrong { problems: vec![] }.exit_code(), 1);
-        assert_eq!(
-            Verdict::Deadline {
-                after: Duration::from_secs(1)
-            }
-            .exit_code(),
-            2
-        );
+        assert_eq!(Verdict::Deadline { after: Duration::from_secs(1) }.exit_code(), 2);
     }
 
     #[test]
@@ -303,15 +261,8 @@ mod tests {
         assert_eq!(verdict, Verdict::Success);
         verdict.spoil(vec!["a".into()]);
         verdict.spoil(vec!["b".into()]);
-        assert_eq!(
-            verdict,
-            Verdict::Wrong {
-                problems: vec!["a".into(), "b".into()]
-            }
-        );
-        let mut verdict = Verdict::Deadline {
-            after: Duration::from_secs(1),
-        };
+        assert_eq!(verdict, Verdict::Wrong { problems: vec!["a".into(), "b".into()] });
+        let mut verdict = Verdict::Deadline { after: Duration::from_secs(1) };
         verdict.spoil(vec!["c".into()]);
         assert_eq!(verdict.exit_code(), 2);
     }

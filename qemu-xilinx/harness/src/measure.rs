@@ -85,15 +85,8 @@ impl Figure {
         let goal = self.wanted.goal?;
         let name = &self.wanted.name;
         match self.mean() {
-            None => Some(format!(
-                "{name}: nothing measured (no marks {} seen)",
-                self.wanted.op
-            )),
-            Some(mean) if mean > goal => Some(format!(
-                "{name}: {} instructions, goal {}",
-                number(mean),
-                number(goal)
-            )),
+            None => Some(format!("{name}: nothing measured (no marks {} seen)", self.wanted.op)),
+            Some(mean) if mean > goal => Some(format!("{name}: {} instructions, goal {}", number(mean), number(goal))),
             Some(_) => None,
         }
     }
@@ -101,20 +94,8 @@ impl Figure {
 
 /// Looks the `wanted` figures up in `report`.
 pub fn figures(report: &Report, wanted: &[Wanted]) -> Vec<Figure> {
-    let find = |op| {
-        report
-            .intervals
-            .iter()
-            .find(|interval| interval.op == op)
-            .copied()
-    };
-    wanted
-        .iter()
-        .map(|wanted| Figure {
-            wanted: wanted.clone(),
-            interval: find(wanted.op),
-        })
-        .collect()
+    let find = |op| report.intervals.iter().find(|interval| interval.op == op).copied();
+    wanted.iter().map(|wanted| Figure { wanted: wanted.clone(), interval: find(wanted.op) }).collect()
 }
 
 /// The figures as a table, one line each.
@@ -156,11 +137,7 @@ impl fmt::Display for Table<'_> {
 
 /// A figure with as many digits as are of interest.
 fn number(value: f64) -> String {
-    if value < 10.0 {
-        format!("{value:.4}")
-    } else {
-        format!("{value:.0}")
-    }
+    if value < 10.0 { format!("{value:.4}") } else { format!("{value:.0}") }
 }
 
 #[cfg(test)]
@@ -169,17 +146,11 @@ mod tests {
 
     fn report() -> Report {
         Report {
-            total: Count {
-                user: 100,
-                kernel: 50,
-            },
+            total: Count { user: 100, kernel: 50 },
             intervals: vec![Interval {
                 op: 3,
                 times: 2,
-                sum: Count {
-                    user: 1000,
-                    kernel: 3000,
-                },
+                sum: Count { user: 1000, kernel: 3000 },
                 min: 1500,
                 max: 2500,
             }],
@@ -187,12 +158,7 @@ mod tests {
     }
 
     fn wanted(op: u8, goal: Option<f64>) -> Wanted {
-        Wanted {
-            op,
-            name: format!("op {op}"),
-            per: 65536,
-            goal,
-        }
+        Wanted { op, name: format!("op {op}"), per: 65536, goal }
     }
 
     #[test]
@@ -200,10 +166,7 @@ mod tests {
         let figures = figures(&report(), &[wanted(3, Some(0.04)), wanted(3, Some(0.03))]);
         assert_eq!(figures[0].mean(), Some(2000.0 / 65536.0));
         assert_eq!(figures[0].problem(), None);
-        assert_eq!(
-            figures[1].problem().as_deref(),
-            Some("op 3: 0.0305 instructions, goal 0.0300")
-        );
+        assert_eq!(figures[1].problem().as_deref(), Some("op 3: 0.0305 instructions, goal 0.0300"));
         let table = Table(&figures).to_string();
         assert!(table.contains("0.0305      75%"), "{table}");
         assert!(table.contains("MISSED"), "{table}");

@@ -136,31 +136,19 @@ impl Recipe {
     pub fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         let mut add = |span: Range<usize>, what: String| {
-            mistakes.push(Mistake {
-                span: Some(span),
-                what,
-            });
+            mistakes.push(Mistake { span: Some(span), what });
         };
         let size = self.size.get_ref().0;
         if size == 0 || size % 1024 != 0 || size > crate::card::LARGEST {
-            add(
-                self.size.span(),
-                "a card is a multiple of 1 KiB, up to 32 GiB".into(),
-            );
+            add(self.size.span(), "a card is a multiple of 1 KiB, up to 32 GiB".into());
         }
         if self.mbr && size <= (PARTITION + 64) * SECTOR {
-            add(
-                self.size.span(),
-                "too small for a partition behind the first MiB".into(),
-            );
+            add(self.size.span(), "too small for a partition behind the first MiB".into());
         }
         if let Some(cluster) = &self.cluster {
             let bytes = cluster.get_ref().0;
             if !bytes.is_power_of_two() || !(SECTOR..=64 << 10).contains(&bytes) {
-                add(
-                    cluster.span(),
-                    "a cluster is a power of two from 512 bytes to 64 KiB".into(),
-                );
+                add(cluster.span(), "a cluster is a power of two from 512 bytes to 64 KiB".into());
             }
         }
         if let Some(cut) = &self.cut
@@ -172,10 +160,7 @@ impl Recipe {
         for entry in &self.file {
             let path = entry.path.get_ref();
             if !self.format.is_fat() {
-                add(
-                    entry.path.span(),
-                    "only a FAT file system holds files".into(),
-                );
+                add(entry.path.span(), "only a FAT file system holds files".into());
             }
             if let Some(why) = wrong_path(path) {
                 add(entry.path.span(), format!("`{path}`: {why}"));
@@ -190,10 +175,7 @@ impl Recipe {
                 add(entry.path.span(), "a directory has no contents".into());
             }
             if path.contains("{}") != entry.count.is_some() {
-                add(
-                    entry.path.span(),
-                    "`{}` in the path and `count` go together".into(),
-                );
+                add(entry.path.span(), "`{}` in the path and `count` go together".into());
             }
             if let Some(count) = &entry.count
                 && !(1..=MOST).contains(count.get_ref())
@@ -212,10 +194,7 @@ impl Recipe {
     ///
     /// [`Error`] when a tool is missing or fails (a card that is too small, for instance).
     pub fn build(&self, image: &Path) -> Result<Vec<sums::File>, Error> {
-        let file = |source| Error::File {
-            path: image.to_owned(),
-            source,
-        };
+        let file = |source| Error::File { path: image.to_owned(), source };
         let size = self.size.get_ref().0;
         let mut disk = File::create(image).map_err(file)?;
         disk.set_len(size).map_err(file)?;
@@ -252,14 +231,7 @@ impl Recipe {
     fn make_file_system(&self, image: &Path, start: u64) -> Result<(), Error> {
         let mut command = Command::new("mkfs.fat");
         command.args(["--invariant", "-i", "5A454C4B", "-n", "ZELKOVA"]);
-        command.args([
-            "-F",
-            if self.format == Format::Fat16 {
-                "16"
-            } else {
-                "32"
-            },
-        ]);
+        command.args(["-F", if self.format == Format::Fat16 { "16" } else { "32" }]);
         command.args(["-h", &start.to_string(), &format!("--offset={start}")]);
         if let Some(cluster) = &self.cluster {
             command.args(["-s", &(cluster.get_ref().0 / SECTOR).to_string()]);
@@ -274,10 +246,7 @@ impl Recipe {
         let scratch = tempfile::Builder::new()
             .prefix("zelkova-card-")
             .tempdir()
-            .map_err(|source| Error::File {
-                path: std::env::temp_dir(),
-                source,
-            })?;
+            .map_err(|source| Error::File { path: std::env::temp_dir(), source })?;
         let mut directories = BTreeSet::new();
         let mut groups: Vec<(String, Vec<PathBuf>)> = Vec::new();
         let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
@@ -319,10 +288,7 @@ impl Recipe {
             }
             let path = path.trim_end_matches('/');
             let said = tools.run("mshowfat", &[&format!("::{path}")])?;
-            let edit = |source| Error::Edit {
-                path: path.to_owned(),
-                source,
-            };
+            let edit = |source| Error::Edit { path: path.to_owned(), source };
             let clusters = fat::clusters(&said).map_err(edit)?;
             let mut volume = fat::Volume::open(tools.image, tools.start * SECTOR).map_err(edit)?;
             if entry.fragmented {
@@ -361,10 +327,7 @@ fn wrong_path(path: &str) -> Option<String> {
         if name.is_empty() || name == "." || name == ".." {
             return Some("every part of a path needs a name".into());
         }
-        if let Some(letter) = name
-            .chars()
-            .find(|&c| c.is_control() || "\\:*?\"<>|".contains(c))
-        {
+        if let Some(letter) = name.chars().find(|&c| c.is_control() || "\\:*?\"<>|".contains(c)) {
             return Some(format!("FAT names cannot hold {letter:?}"));
         }
         if name.encode_utf16().count() > LONGEST_NAME {
@@ -376,10 +339,7 @@ fn wrong_path(path: &str) -> Option<String> {
 
 /// Writes the contents of `entry` for the card's file `path` into the host's file `staged`.
 fn write_contents(staged: &Path, path: &str, entry: &Entry) -> Result<sums::File, Error> {
-    let error = |source| Error::File {
-        path: staged.to_owned(),
-        source,
-    };
+    let error = |source| Error::File { path: staged.to_owned(), source };
     if let Some(parent) = staged.parent() {
         std::fs::create_dir_all(parent).map_err(error)?;
     }
@@ -405,16 +365,8 @@ fn write_contents(staged: &Path, path: &str, entry: &Entry) -> Result<sums::File
         bytes
     };
     output.flush().map_err(error)?;
-    let sha256 = hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok(sums::File {
-        path: path.to_owned(),
-        bytes,
-        sha256,
-    })
+    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(sums::File { path: path.to_owned(), bytes, sha256 })
 }
 
 /// Bytes that look random and depend on a seed only (xorshift64*, seeded by FNV-1a).
@@ -422,9 +374,9 @@ struct Generator(u64);
 
 impl Generator {
     fn new(seed: &str) -> Self {
-        let hash = seed.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
-        });
+        let hash = seed
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
         Self(hash | 1)
     }
 
@@ -453,23 +405,11 @@ fn partition_table(format: Format, start: u64, length: u64) -> [u8; 512] {
         (12, &u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()),
     ];
     for (at, bytes) in fields {
-        entry
-            .iter_mut()
-            .skip(at)
-            .zip(bytes)
-            .for_each(|(to, from)| *to = *from);
+        entry.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = *from);
     }
     let mut table = [0; 512];
-    table
-        .iter_mut()
-        .skip(446)
-        .zip(entry)
-        .for_each(|(to, from)| *to = from);
-    table
-        .iter_mut()
-        .skip(510)
-        .zip([0x55, 0xAA])
-        .for_each(|(to, from)| *to = from);
+    table.iter_mut().skip(446).zip(entry).for_each(|(to, from)| *to = from);
+    table.iter_mut().skip(510).zip([0x55, 0xAA]).for_each(|(to, from)| *to = from);
     table
 }
 
@@ -485,13 +425,8 @@ impl Mtools<'_> {
         image.push(format!("@@{}", self.start * SECTOR));
         let mut command = Command::new(tool);
         // Neither the user's settings nor the time of day may show on the card.
-        command
-            .env("MTOOLSRC", "/dev/null")
-            .env("TZ", "UTC")
-            .env("LC_ALL", "C.UTF-8");
-        command
-            .env("SOURCE_DATE_EPOCH", "1577836800")
-            .env("MTOOLS_SKIP_CHECK", "1");
+        command.env("MTOOLSRC", "/dev/null").env("TZ", "UTC").env("LC_ALL", "C.UTF-8");
+        command.env("SOURCE_DATE_EPOCH", "1577836800").env("MTOOLS_SKIP_CHECK", "1");
         command.arg("-i").arg(image).args(arguments);
         run(command)
     }
@@ -503,10 +438,7 @@ fn run(mut command: Command) -> Result<String, Error> {
     let output = command
         .stdin(std::process::Stdio::null())
         .output()
-        .map_err(|source| Error::Start {
-            tool: tool.clone(),
-            source,
-        })?;
+        .map_err(|source| Error::Start { tool: tool.clone(), source })?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
@@ -531,43 +463,20 @@ mod tests {
         let image = directory.path().join("card");
         let files = recipe.build(&image).unwrap();
         let bytes = std::fs::read(&image).unwrap();
-        let start = if recipe.mbr {
-            (PARTITION * SECTOR) as usize
-        } else {
-            0
-        };
+        let start = if recipe.mbr { (PARTITION * SECTOR) as usize } else { 0 };
         let volume = directory.path().join("volume");
         std::fs::write(&volume, &bytes[start..]).unwrap();
-        let output = Command::new("fsck.fat")
-            .arg("-n")
-            .arg(&volume)
-            .output()
-            .unwrap();
+        let output = Command::new("fsck.fat").arg("-n").arg(&volume).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         // The files must read back with another tool than wrote them.
         if output.status.success() {
             for file in &files {
-                let text = Mtools {
-                    image: &image,
-                    start: start as u64 / SECTOR,
-                }
-                .run(
-                    "mcopy",
-                    &[
-                        format!("::{}", file.path),
-                        directory.path().join("x").display().to_string(),
-                    ],
-                );
+                let text = Mtools { image: &image, start: start as u64 / SECTOR }
+                    .run("mcopy", &[format!("::{}", file.path), directory.path().join("x").display().to_string()]);
                 assert!(text.is_ok(), "{file:?}: {text:?}");
                 let contents = std::fs::read(directory.path().join("x")).unwrap();
-                let sum: String = Sha256::digest(&contents)
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
-                assert_eq!(
-                    (contents.len() as u64, sum),
-                    (file.bytes, file.sha256.clone())
-                );
+                let sum: String = Sha256::digest(&contents).iter().map(|byte| format!("{byte:02x}")).collect();
+                assert_eq!((contents.len() as u64, sum), (file.bytes, file.sha256.clone()));
                 std::fs::remove_file(directory.path().join("x")).unwrap();
             }
         }
@@ -602,18 +511,10 @@ mod tests {
         let (files, said, image) = build(&recipe);
         assert!(said.starts_with("Some(0)"), "{said}");
         assert_eq!(files.len(), 23);
-        assert!(
-            files
-                .iter()
-                .any(|file| file.path == "/many/0020 file.bin" && file.bytes == 3000)
-        );
+        assert!(files.iter().any(|file| file.path == "/many/0020 file.bin" && file.bytes == 3000));
         let sums: BTreeSet<_> = files.iter().map(|file| &file.sha256).collect();
         assert_eq!(sums.len(), 23, "contents differ from file to file");
-        assert_eq!(
-            build(&recipe).2,
-            image,
-            "the same recipe gives the same card"
-        );
+        assert_eq!(build(&recipe).2, image, "the same recipe gives the same card");
     }
 
     #[test]
@@ -630,10 +531,7 @@ mod tests {
             ));
             let (_, said, _) = build(&recipe);
             assert!(!said.starts_with("Some(0)"), "{damage}: {said}");
-            assert!(
-                said.to_lowercase().contains(&complaint.to_lowercase()),
-                "{damage}: {said}"
-            );
+            assert!(said.to_lowercase().contains(&complaint.to_lowercase()), "{damage}: {said}");
         }
     }
 
@@ -654,8 +552,7 @@ mod tests {
             count = 0
         "#;
         let recipe: Recipe = toml::from_str(text).unwrap();
-        let found: Vec<String> =
-            recipe.mistakes().into_iter().map(|mistake| mistake.what).collect();
+        let found: Vec<String> = recipe.mistakes().into_iter().map(|mistake| mistake.what).collect();
         for expected in [
             "a card is a multiple of 1 KiB, up to 32 GiB",
             "a cluster is a power of two from 512 bytes to 64 KiB",
@@ -674,8 +571,7 @@ mod tests {
 
     #[test]
     fn a_card_that_is_too_small_is_an_error() {
-        let recipe =
-            recipe("size = \"4M\"\nformat = \"fat16\"\n[[file]]\npath = \"/A\"\nbytes = \"8M\"");
+        let recipe = recipe("size = \"4M\"\nformat = \"fat16\"\n[[file]]\npath = \"/A\"\nbytes = \"8M\"");
         let directory = tempfile::tempdir().unwrap();
         let error = recipe.build(&directory.path().join("card")).unwrap_err();
         assert!(matches!(error, Error::Tool { .. }), "{error}");

@@ -66,8 +66,7 @@ impl<'de> Deserialize<'de> for Size {
             }
 
             fn visit_str<E: Error>(self, value: &str) -> Result<Size, E> {
-                Size::parse(value)
-                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(value), &self))
+                Size::parse(value).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(value), &self))
             }
         }
         deserializer.deserialize_any(Text)
@@ -80,13 +79,7 @@ mod tests {
 
     #[test]
     fn suffixes_are_powers_of_1024() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("512", 512),
-            ("1K", 1024),
-            ("3M", 3 << 20),
-            ("4G", 4 << 30),
-        ] {
+        for (text, bytes) in [("0", 0), ("512", 512), ("1K", 1024), ("3M", 3 << 20), ("4G", 4 << 30)] {
             assert_eq!(Size::parse(text), Some(Size(bytes)), "{text}");
         }
         for text in ["", "K", "1T", "-1", "1.5M", "+1", "99999999999G"] {

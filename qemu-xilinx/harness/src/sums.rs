@@ -65,39 +65,23 @@ mod tests {
     use super::*;
 
     fn files() -> Vec<File> {
-        let file = |path: &str, bytes| File {
-            path: path.into(),
-            bytes,
-            sha256: "ab".into(),
-        };
+        let file = |path: &str, bytes| File { path: path.into(), bytes, sha256: "ab".into() };
         vec![file("/A.TXT", 1), file("/B C/long name", 2)]
     }
 
     #[test]
     fn the_right_lines_in_any_order_are_accepted() {
-        let lines = [
-            "SUM ab 2 /B C/long name",
-            "hello",
-            "SUM ab 1 /A.TXT",
-            "sd-sum: 2 files, 3 bytes",
-        ];
+        let lines = ["SUM ab 2 /B C/long name", "hello", "SUM ab 1 /A.TXT", "sd-sum: 2 files, 3 bytes"];
         assert_eq!(compare(&files(), lines), Vec::<String>::new());
     }
 
     #[test]
     fn every_difference_is_named() {
-        let lines = [
-            "SUM ab 1 /A.TXT",
-            "SUM ab 1 /A.TXT",
-            "SUM cd 2 /B C/long name",
-        ];
+        let lines = ["SUM ab 1 /A.TXT", "SUM ab 1 /A.TXT", "SUM cd 2 /B C/long name"];
         let problems = compare(&files(), lines);
         assert_eq!(problems.len(), 4, "{problems:#?}");
         assert!(compare(&files(), []).len() == 3);
-        assert_eq!(
-            compare(&[], ["sd-sum: 0 files, 0 bytes"]),
-            Vec::<String>::new()
-        );
+        assert_eq!(compare(&[], ["sd-sum: 0 files, 0 bytes"]), Vec::<String>::new());
         assert_eq!(compare(&[], ["sd-sum: 1 files, 0 bytes"]).len(), 2);
     }
 }

@@ -7,8 +7,7 @@ use harness::recipe::Recipe;
 use harness::size::Size;
 use heapless::Vec as Bounded;
 use init::description::{
-    COMPONENTS, Component as Started, Description, NAME_LEN, Name, OnExit, PROVIDES, ROUTES, Route,
-    Target,
+    COMPONENTS, Component as Started, Description, NAME_LEN, Name, OnExit, PROVIDES, ROUTES, Route, Target,
 };
 use session::Service;
 use toml::Spanned;
@@ -48,16 +47,8 @@ pub(crate) struct Checked {
 /// # Errors
 ///
 /// Every problem, in the order of the text.
-pub(crate) fn check(
-    file: &File,
-    source: &str,
-    binaries: &[String],
-) -> Result<Checked, Vec<Problem>> {
-    let mut checker = Checker {
-        source,
-        binaries,
-        problems: Vec::new(),
-    };
+pub(crate) fn check(file: &File, source: &str, binaries: &[String]) -> Result<Checked, Vec<Problem>> {
+    let mut checker = Checker { source, binaries, problems: Vec::new() };
     checker.run(&file.run, &file.component);
     checker.card(file.board.sd.as_ref());
     checker.cases(&file.case);
@@ -87,26 +78,18 @@ impl Checker<'_> {
     }
 
     fn run(&mut self, run: &Run, components: &[Spanned<Component>]) {
-        let lines = std::iter::once(&run.success)
-            .chain(&run.failure)
-            .chain(run.expect.iter().map(|expect| &expect.line));
+        let lines =
+            std::iter::once(&run.success).chain(&run.failure).chain(run.expect.iter().map(|expect| &expect.line));
         for line in lines {
             self.pattern(line);
         }
         if !(1..=LONGEST).contains(run.timeout.get_ref()) {
             self.add(
-                Problem::new(
-                    run.timeout.span(),
-                    format!("a timeout is 1 to {LONGEST} seconds"),
-                )
-                .label("out of range"),
+                Problem::new(run.timeout.span(), format!("a timeout is 1 to {LONGEST} seconds")).label("out of range"),
             );
         }
         for name in [&run.stdout, &run.sums].into_iter().flatten() {
-            if !components
-                .iter()
-                .any(|component| component.get_ref().name == *name)
-            {
+            if !components.iter().any(|component| component.get_ref().name == *name) {
                 let title = format!("there is no component `{}`", name.get_ref());
                 self.add(Problem::new(name.span(), title).label("not a [[component]]"));
             }
@@ -159,16 +142,11 @@ impl Checker<'_> {
     fn components(&mut self, components: &[Spanned<Component>]) -> Checked {
         let mut checked = Checked::default();
         let mut known: BTreeMap<&str, Known> = BTreeMap::new();
-        let all: BTreeSet<&str> = components
-            .iter()
-            .map(|component| component.get_ref().name.get_ref().as_str())
-            .collect();
+        let all: BTreeSet<&str> =
+            components.iter().map(|component| component.get_ref().name.get_ref().as_str()).collect();
         let mut lent = 0u64;
         if components.is_empty() {
-            self.add(
-                Problem::new(0..0, "the system has no components")
-                    .help("add at least one [[component]]"),
-            );
+            self.add(Problem::new(0..0, "the system has no components").help("add at least one [[component]]"));
         }
         for (index, spanned) in components.iter().enumerate() {
             let component = spanned.get_ref();
@@ -178,10 +156,8 @@ impl Checker<'_> {
             let before = lent;
             lent = lent.saturating_add(component.ram.get_ref().0);
             if before <= RAM && lent > RAM {
-                let title = format!(
-                    "up to here the components are lent {lent} bytes, but the board has {RAM} ({})",
-                    Size(RAM)
-                );
+                let title =
+                    format!("up to here the components are lent {lent} bytes, but the board has {RAM} ({})", Size(RAM));
                 self.add(Problem::new(component.ram.span(), title).label("too much with this one"));
             }
             let provides = self.provides(component);
@@ -231,13 +207,10 @@ impl Checker<'_> {
 
     fn name_syntax(&mut self, name: &Spanned<String>) {
         let text = name.get_ref();
-        let well_formed = text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let well_formed = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if text.is_empty() || !well_formed {
             self.add(
-                Problem::new(name.span(), format!("`{text}` is no name"))
-                    .label("names consist of a-z, 0-9 and -"),
+                Problem::new(name.span(), format!("`{text}` is no name")).label("names consist of a-z, 0-9 and -"),
             );
         }
         if text.len() > NAME_LEN {
@@ -249,35 +222,22 @@ impl Checker<'_> {
     }
 
     fn numbers(&mut self, component: &Component) {
-        let Component {
-            ram,
-            stack,
-            caps,
-            priority,
-            ..
-        } = component;
+        let Component { ram, stack, caps, priority, .. } = component;
         for (size, what) in [(ram, "ram"), (stack, "stack")] {
             let bytes = size.get_ref().0;
             if bytes == 0 || bytes % PAGE != 0 {
                 let title = format!("{what} is {bytes} bytes");
-                self.add(
-                    Problem::new(size.span(), title).label(format!("not a multiple of {PAGE}")),
-                );
+                self.add(Problem::new(size.span(), title).label(format!("not a multiple of {PAGE}")));
             }
         }
         if stack.get_ref() >= ram.get_ref() && stack.span() != (0..0) {
             self.add(
-                Problem::new(
-                    stack.span(),
-                    "the stack is as large as all of the component's ram",
-                )
-                .help("the stack is taken from `ram`"),
+                Problem::new(stack.span(), "the stack is as large as all of the component's ram")
+                    .help("the stack is taken from `ram`"),
             );
         }
         if *caps.get_ref() == 0 {
-            self.add(
-                Problem::new(caps.span(), "a component needs capabilities").label("at least 1"),
-            );
+            self.add(Problem::new(caps.span(), "a component needs capabilities").label("at least 1"));
         }
         if !PRIORITIES.contains(priority.get_ref()) {
             let title = format!("priority {} is out of range", priority.get_ref());
@@ -287,15 +247,11 @@ impl Checker<'_> {
     }
 
     fn service(&mut self, name: &Spanned<String>) -> Option<Service> {
-        let found = Service::ALL
-            .into_iter()
-            .find(|service| spelling(*service) == *name.get_ref());
+        let found = Service::ALL.into_iter().find(|service| spelling(*service) == *name.get_ref());
         if found.is_none() {
             let all: Vec<String> = Service::ALL.into_iter().map(spelling).collect();
             let title = format!("there is no service `{}`", name.get_ref());
-            self.add(
-                Problem::new(name.span(), title).help(format!("services: {}", all.join(", "))),
-            );
+            self.add(Problem::new(name.span(), title).help(format!("services: {}", all.join(", "))));
         }
         found
     }
@@ -319,12 +275,7 @@ impl Checker<'_> {
         services
     }
 
-    fn routes(
-        &mut self,
-        component: &Component,
-        known: &BTreeMap<&str, Known>,
-        all: &BTreeSet<&str>,
-    ) -> Vec<Route> {
+    fn routes(&mut self, component: &Component, known: &BTreeMap<&str, Known>, all: &BTreeSet<&str>) -> Vec<Route> {
         let mut routes = Vec::new();
         for (name, target) in &component.route {
             let Some(service) = self.service(name) else {
@@ -356,11 +307,8 @@ impl Checker<'_> {
             }
             let own: Vec<String> = CORE.into_iter().map(spelling).collect();
             self.add(
-                Problem::new(
-                    target.span(),
-                    format!("core does not provide {service_name}"),
-                )
-                .help(format!("core provides {}", own.join(", "))),
+                Problem::new(target.span(), format!("core does not provide {service_name}"))
+                    .help(format!("core provides {}", own.join(", "))),
             );
             return None;
         }
@@ -377,18 +325,12 @@ impl Checker<'_> {
             };
             self.add(Problem::new(target.span(), title).help(help));
         } else if name == component.name.get_ref() {
-            self.add(Problem::new(
-                target.span(),
-                format!("`{name}` routes {service_name} to itself"),
-            ));
+            self.add(Problem::new(target.span(), format!("`{name}` routes {service_name} to itself")));
         } else if all.contains(name) {
             self.add(
-                Problem::new(
-                    target.span(),
-                    format!("`{name}` starts after `{}`", component.name.get_ref()),
-                )
-                .label("routes go to earlier components")
-                .help("put servers before their clients; two components cannot serve each other"),
+                Problem::new(target.span(), format!("`{name}` starts after `{}`", component.name.get_ref()))
+                    .label("routes go to earlier components")
+                    .help("put servers before their clients; two components cannot serve each other"),
             );
         } else {
             let title = format!("there is no component `{name}`");
@@ -414,25 +356,15 @@ impl Checker<'_> {
         name
     }
 
-    fn config(
-        &mut self,
-        index: usize,
-        component: &Component,
-        binary: &str,
-    ) -> Option<(String, String)> {
+    fn config(&mut self, index: usize, component: &Component, binary: &str) -> Option<(String, String)> {
         let config = component.config.as_ref()?;
         if let Err(error) = configs::check(binary, config.get_ref()) {
-            let span = self
-                .config_span(index, &error.path)
-                .unwrap_or_else(|| config.span());
+            let span = self.config_span(index, &error.path).unwrap_or_else(|| config.span());
             self.add(Problem::new(span, error.message));
         }
         let module = format!("{}.cfg", component.name.get_ref());
         if module.len() > NAME_LEN {
-            let title = format!(
-                "the configuration's module `{module}` has {} bytes",
-                module.len()
-            );
+            let title = format!("the configuration's module `{module}` has {} bytes", module.len());
             self.add(
                 Problem::new(component.name.span(), title)
                     .label(format!("at most {NAME_LEN}"))

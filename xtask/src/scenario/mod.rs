@@ -50,9 +50,7 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// The scenario's name without its case; names the files that are built for it.
     pub(crate) fn system(&self) -> &str {
-        self.name
-            .split_once('/')
-            .map_or(self.name.as_str(), |(system, _)| system)
+        self.name.split_once('/').map_or(self.name.as_str(), |(system, _)| system)
     }
 }
 
@@ -101,33 +99,16 @@ pub(crate) struct Document {
 impl Document {
     /// Checks `source`, the text of the scenario `name` in the file `path`; `binaries` are those that can be
     /// built.
-    pub(crate) fn parse(
-        name: &str,
-        path: &str,
-        source: &str,
-        binaries: &[String],
-    ) -> Result<Self, Report> {
-        let wrong = |problems| Report {
-            path: path.to_owned(),
-            source: source.to_owned(),
-            problems,
-        };
+    pub(crate) fn parse(name: &str, path: &str, source: &str, binaries: &[String]) -> Result<Self, Report> {
+        let wrong = |problems| Report { path: path.to_owned(), source: source.to_owned(), problems };
         let file: file::File = toml::from_str(source).map_err(|error| wrong(vec![error.into()]))?;
         let checked = check::check(&file, source, binaries).map_err(wrong)?;
-        Ok(Self {
-            name: name.to_owned(),
-            file,
-            checked,
-        })
+        Ok(Self { name: name.to_owned(), file, checked })
     }
 
     /// The names of all runs: the scenario itself, then `SCENARIO/CASE` for each case.
     pub(crate) fn names(&self) -> Vec<String> {
-        let cases = self
-            .file
-            .case
-            .iter()
-            .map(|case| format!("{}/{}", self.name, case.name.get_ref()));
+        let cases = self.file.case.iter().map(|case| format!("{}/{}", self.name, case.name.get_ref()));
         std::iter::once(self.name.clone()).chain(cases).collect()
     }
 
@@ -146,12 +127,7 @@ impl Document {
             measure: file.run.measure.iter().map(wanted).collect(),
             rules: Rules {
                 success: Pattern::new(file.run.success.get_ref()),
-                failure: file
-                    .run
-                    .failure
-                    .iter()
-                    .map(|text| Pattern::new(text.get_ref()))
-                    .collect(),
+                failure: file.run.failure.iter().map(|text| Pattern::new(text.get_ref())).collect(),
                 expect: file.run.expect.iter().map(expectation).collect(),
                 deadline: Some(Duration::from_secs((*file.run.timeout.get_ref()).into())),
             },
@@ -164,11 +140,7 @@ impl Document {
             return Err(Error::UnknownCase {
                 name: self.name.clone(),
                 case: wanted.to_owned(),
-                known: file
-                    .case
-                    .iter()
-                    .map(|case| case.name.get_ref().clone())
-                    .collect(),
+                known: file.case.iter().map(|case| case.name.get_ref().clone()).collect(),
             });
         };
         scenario.name = format!("{}/{wanted}", self.name);
@@ -176,28 +148,17 @@ impl Document {
         if let Some(card) = &case.sd {
             scenario.card = Some(card.get_ref().clone());
         }
-        scenario.fails_with = case
-            .fails_with
-            .as_ref()
-            .map(|text| Pattern::new(text.get_ref()));
+        scenario.fails_with = case.fails_with.as_ref().map(|text| Pattern::new(text.get_ref()));
         Ok(scenario)
     }
 }
 
 fn wanted(measure: &file::Measure) -> Wanted {
-    Wanted {
-        op: *measure.op.get_ref(),
-        name: measure.name.clone(),
-        per: *measure.per.get_ref(),
-        goal: measure.goal,
-    }
+    Wanted { op: *measure.op.get_ref(), name: measure.name.clone(), per: *measure.per.get_ref(), goal: measure.goal }
 }
 
 fn expectation(expect: &file::Expect) -> Expectation {
-    Expectation {
-        pattern: Pattern::new(expect.line.get_ref()),
-        times: expect.times,
-    }
+    Expectation { pattern: Pattern::new(expect.line.get_ref()), times: expect.times }
 }
 
 /// The scenarios in `directory`, by name.
@@ -218,29 +179,14 @@ pub(crate) fn list(directory: &Path) -> Vec<String> {
 }
 
 /// Reads and checks the scenario `name` in `directory`.
-pub(crate) fn document(
-    directory: &Path,
-    name: &str,
-    binaries: &[String],
-) -> Result<Document, Error> {
+pub(crate) fn document(directory: &Path, name: &str, binaries: &[String]) -> Result<Document, Error> {
     let known = list(directory);
     if !known.iter().any(|known| known == name) {
-        return Err(Error::Unknown {
-            name: name.to_owned(),
-            known,
-        });
+        return Err(Error::Unknown { name: name.to_owned(), known });
     }
     let path = directory.join(format!("{name}.toml"));
-    let source = std::fs::read_to_string(&path).map_err(|source| Error::File {
-        path: path.clone(),
-        source,
-    })?;
-    Ok(Document::parse(
-        name,
-        &format!("scenarios/{name}.toml"),
-        &source,
-        binaries,
-    )?)
+    let source = std::fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+    Ok(Document::parse(name, &format!("scenarios/{name}.toml"), &source, binaries)?)
 }
 
 /// Reads and checks `NAME` or `NAME/CASE`.

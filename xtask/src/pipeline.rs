@@ -1,0 +1,174 @@
+//! From the kernel and a scenario to one ELF file that the board can start.
+//!
+//! 1. The kernel is found (`--sel4-prefix`) or built; both give a *prefix*, a folder with the kernel and
+//!    the description of its interface.
+//! 2. Cargo builds core, the vdso, the loader, init and the scenario's programs for that kernel, which
+//!    the environment variable `ZELKOVA_SEL4_PREFIX` names. Cargo's own fingerprints make this incremental.
+//! 3. The programs become boot modules, beside the system description (`system`), the configurations
+//!    (`NAME.cfg`) and the devicetree (`zedboard.dtb`).
+//! 4. The loader's library packs everything into `target/zelkova/SCENARIO.elf`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use kernel::Prefix;
+use loader::pack::{Inputs, pack};
+
+use crate::progress::Step;
+use crate::scenario::Scenario;
+use crate::setup::Toolchain;
+use crate::workspace::{TARGET, Workspace};
+
+/// The variable that tells the build scripts of the target's crates which kernel they are for.
+const PREFIX: &str = "ZELKOVA_SEL4_PREFIX";
+/// Programs of the system itself that are boot modules: core starts `init`, and every component enters the kernel
+/// through `vdso`.
+const SYSTEM_MODULES: [&str; 2] = ["vdso", "init"];
+/// The module with the system description.
+const DESCRIPTION: &str = "system";
+/// The module with the devicetree.
+const DEVICETREE: &str = "zedboard.dtb";
+
+/// Which kernel to use.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kernel {
+    /// A prefix that the user brings.
+    pub(crate) prefix: Option<PathBuf>,
+    /// Build the default kernel with printing, assertions and debugging system calls.
+    pub(crate) debug: bool,
+}
+
+impl Kernel {
+    /// Opens the prefix that the user brings, or builds the default kernel unless that is done already.
+    pub(crate) fn prefix(&self, workspace: &Workspace) -> anyhow::Result<Prefix> {
+        if let Some(folder) = &self.prefix {
+            return Prefix::open(folder).with_context(|| format!("--sel4-prefix {}", folder.display()));
+        }
+        let options = kernel::Options { debug: self.debug, work_dir: workspace.output().join("kernel") };
+        let mut step = None;
+        kernel::build(&options, &mut |at| {
+            step.get_or_insert_with(|| Step::begin("building seL4")).at(at.to_string());
+        })
+        .context("seL4 cannot be built")
+    }
+}
+
+/// Builds programs for the board.
+#[derive(Debug)]
+pub(crate) struct Pipeline<'a> {
+    workspace: &'a Workspace,
+    toolchain: Toolchain,
+    prefix: Prefix,
+}
+
+impl<'a> Pipeline<'a> {
+    /// A pipeline for the kernel in `prefix`.
+    pub(crate) fn new(workspace: &'a Workspace, toolchain: Toolchain, prefix: Prefix) -> Self {
+        Self { workspace, toolchain, prefix }
+    }
+
+    /// Cargo with everything that is needed to compile for the board.
+    pub(crate) fn cargo(&self, subcommand: &str) -> Command {
+        let mut command = self.toolchain.cargo(subcommand);
+        command.current_dir(&self.workspace.root).env(PREFIX, self.prefix.dir()).arg("--release");
+        command
+    }
+
+    /// Where the unstripped `program` is, with symbols for a debugger.
+    pub(crate) fn program(&self, program: &str) -> PathBuf {
+        self.workspace.target.join(TARGET).join("release").join(program)
+    }
+
+    /// Builds `scenario` and returns the file that the board starts.
+    pub(crate) fn build(&self, scenario: &Scenario) -> anyhow::Result<PathBuf> {
+        let output = self.workspace.output();
+        std::fs::create_dir_all(&output).with_context(|| output.display().to_string())?;
+        self.compile(scenario)?;
+
+        let mut modules = Vec::new();
+        for name in SYSTEM_MODULES.into_iter().chain(scenario.binaries.iter().map(String::as_str)) {
+            modules.push((name.to_owned(), self.stripped(name)?));
+        }
+        let description =
+            postcard::to_allocvec(&scenario.description).context("the system description cannot be encoded")?;
+        modules.push((DESCRIPTION.to_owned(), description));
+        modules.push((DEVICETREE.to_owned(), self.devicetree()?));
+        for (name, json) in &scenario.configs {
+            modules.push((name.clone(), json.clone().into_bytes()));
+        }
+
+        let inputs = Inputs {
+            loader_elf: &self.stripped("loader")?,
+            kernel_elf: &read(&self.prefix.kernel_elf())?,
+            core_elf: &self.stripped("core")?,
+            modules: &modules,
+        };
+        let image = pack(&inputs).context("kernel, core and modules cannot be packed")?;
+        let path = output.join(format!("{}.elf", scenario.system()));
+        write_if_changed(&path, &image)?;
+        Ok(path)
+    }
+
+    fn compile(&self, scenario: &Scenario) -> anyhow::Result<()> {
+        let mut command = self.cargo("build");
+        let system = SYSTEM_MODULES.into_iter().chain(["core", "loader"]);
+        for program in system.chain(scenario.binaries.iter().map(String::as_str)) {
+            let package = self
+                .workspace
+                .package(program)
+                .with_context(|| format!("no package in the workspace has the program `{program}`"))?;
+            command.args(["--package", package, "--bin", program]);
+        }
+        Step::begin("building the programs for the board").run(&mut command)?;
+        Ok(())
+    }
+
+    /// `program` without symbols and debug information, which only cost memory on the board.
+    fn stripped(&self, program: &str) -> anyhow::Result<Vec<u8>> {
+        let folder = self.workspace.output().join("stripped");
+        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let stripped = folder.join(program);
+        let mut command = Command::new("arm-none-eabi-strip");
+        command.arg("-o").arg(&stripped).arg(self.program(program));
+        quiet(&mut command)?;
+        read(&stripped)
+    }
+
+    fn devicetree(&self) -> anyhow::Result<Vec<u8>> {
+        let source = self.workspace.root.join("bsp/zedboard/zedboard.dts");
+        let blob = self.workspace.output().join(DEVICETREE);
+        let mut command = Command::new("dtc");
+        command.args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&blob).arg(source);
+        quiet(&mut command)?;
+        read(&blob)
+    }
+
+    /// Builds the emulator's instruction counter for this machine.
+    pub(crate) fn plugin(&self) -> anyhow::Result<PathBuf> {
+        let mut command = crate::workspace::cargo();
+        command.args(["build", "--release", "--package", "zelkova-plugin"]).current_dir(&self.workspace.root);
+        Step::begin("building the instruction counter").run(&mut command)?;
+        Ok(self.workspace.target.join("release/libzelkova_plugin.so"))
+    }
+}
+
+/// Runs a command that is done in no time.
+fn quiet(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot start {program}"))?;
+    anyhow::ensure!(output.status.success(), "{program} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// Leaves a file alone that has the right contents, for those who watch its time stamp.
+fn write_if_changed(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == contents) {
+        return Ok(());
+    }
+    std::fs::write(path, contents).with_context(|| path.display().to_string())
+}

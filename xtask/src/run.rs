@@ -1,0 +1,257 @@
+//! One run of a scenario on the emulated board: card, emulator, output, verdict.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use harness::board::{Board, Outcome, Plugin};
+use harness::card;
+use harness::emulator_log::AllowList;
+use harness::judge::{Pattern, Verdict};
+use harness::measure::{self, Figure, Table};
+use harness::sums;
+
+use crate::pipeline::Pipeline;
+use crate::scenario::Scenario;
+use crate::workspace::Workspace;
+
+/// The virtual clock follows the instructions, one nanosecond each, so that two runs of the same program
+/// are the same run.
+const ICOUNT: &str = "shift=0,sleep=off";
+
+/// What the user wants of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// The card's image, instead of the scenario's.
+    pub(crate) card: Option<PathBuf>,
+    /// Let the board write to that image itself.
+    pub(crate) writable: bool,
+    /// The emulator.
+    pub(crate) qemu: Option<PathBuf>,
+    /// Wait for a debugger.
+    pub(crate) debugger: bool,
+    /// Where the console is copied to.
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// What came out of a run.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// How it ended.
+    pub(crate) verdict: Verdict,
+    /// The figures that the scenario wants.
+    pub(crate) figures: Vec<Figure>,
+    /// The console.
+    pub(crate) console: Vec<String>,
+}
+
+/// Where a console line goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Standard output: the result.
+    Output,
+    /// Standard error: everything else.
+    Error,
+}
+
+/// A scenario that has been built.
+pub(crate) struct Built<'a> {
+    /// The scenario.
+    pub(crate) scenario: &'a Scenario,
+    /// The program for the board.
+    pub(crate) program: PathBuf,
+    /// The instruction counter, if the scenario measures.
+    pub(crate) counter: Option<PathBuf>,
+}
+
+impl<'a> Built<'a> {
+    /// Builds what `scenario` needs.
+    pub(crate) fn new(pipeline: &Pipeline<'_>, scenario: &'a Scenario) -> anyhow::Result<Self> {
+        let program = pipeline.build(scenario)?;
+        let counter = if scenario.measure.is_empty() { None } else { Some(pipeline.plugin()?) };
+        Ok(Self { scenario, program, counter })
+    }
+
+    /// Runs it. `line` gets every console line as it arrives and the stream that it belongs to.
+    pub(crate) fn run(
+        &self,
+        workspace: &Workspace,
+        options: &Options,
+        mut line: impl FnMut(Stream, &str),
+    ) -> anyhow::Result<Ran> {
+        let scenario = self.scenario;
+        let file = |extension: &str| {
+            let name = scenario.name.replace('/', "-");
+            workspace.output().join(format!("{name}.{extension}"))
+        };
+        let (card, files) = match make_card(scenario, options, &file("sd"))? {
+            Card::Ready { card, files } => (card, files),
+            Card::CutOff { why } => {
+                line(Stream::Error, &why);
+                let verdict = Verdict::Failure { line: why };
+                return Ok(Ran { verdict, figures: Vec::new(), console: Vec::new() });
+            }
+        };
+        let board = Board {
+            qemu: options.qemu.clone().unwrap_or_else(|| "qemu-system-arm".into()),
+            program: self.program.clone(),
+            card,
+            plugin: self.counter.clone().map(|library| Plugin { library, report: file("measured.json") }),
+            icount: Some(ICOUNT.to_owned()),
+            debugger: options.debugger,
+            log: file("emulator.log"),
+        };
+        let mut rules = scenario.rules.clone();
+        if options.debugger {
+            rules.deadline = None;
+        }
+        let router = Router::new(scenario.stdout.as_deref());
+        let mut log = match &options.log {
+            Some(path) => {
+                let log = File::create(path).with_context(|| format!("--log {}", path.display()))?;
+                Some(BufWriter::new(log))
+            }
+            None => None,
+        };
+        let mut log_error = None;
+        let outcome = board.run(rules, &allow_list(workspace)?, |text| {
+            if let Some(log) = &mut log
+                && let Err(error) = writeln!(log, "{text}")
+            {
+                log_error.get_or_insert(error);
+            }
+            let (stream, text) = router.route(text);
+            line(stream, text);
+        })?;
+        if let (Some(error), Some(path)) = (log_error, &options.log) {
+            return Err(error).with_context(|| format!("--log {}", path.display()));
+        }
+        Ok(self.judge(outcome, files.as_deref()))
+    }
+
+    /// The verdict, with what can only be said at the end.
+    fn judge(&self, outcome: Outcome, files: Option<&[sums::File]>) -> Ran {
+        let Outcome { mut verdict, console, report, .. } = outcome;
+        if let (Some(component), Some(files)) = (&self.scenario.sums, files) {
+            let label = label(component);
+            let lines = console.iter().filter_map(|line| line.strip_prefix(&label));
+            verdict.spoil(sums::compare(files, lines));
+        }
+        let figures = report.map(|report| measure::figures(&report, &self.scenario.measure)).unwrap_or_default();
+        verdict.spoil(figures.iter().filter_map(Figure::problem).collect());
+        Ran { verdict, figures, console }
+    }
+}
+
+impl Ran {
+    /// Whether this is what the scenario says must happen, and if not, why.
+    pub(crate) fn check(&self, fails_with: Option<&Pattern>) -> Result<(), String> {
+        match (fails_with, &self.verdict) {
+            (None, Verdict::Success) => Ok(()),
+            (Some(pattern), Verdict::Failure { line }) if pattern.matches(line) => Ok(()),
+            (None, verdict) => Err(verdict.to_string()),
+            (Some(pattern), verdict) => Err(format!("expected to fail with `{pattern}`, but: {verdict}")),
+        }
+    }
+
+    /// The measured figures as a table, if there are any.
+    pub(crate) fn table(&self) -> Option<String> {
+        (!self.figures.is_empty()).then(|| Table(&self.figures).to_string())
+    }
+}
+
+/// The card of a run.
+enum Card {
+    /// There is one, or none is wanted.
+    Ready {
+        /// The file that the emulator opens.
+        card: Option<PathBuf>,
+        /// What is on it, if that is known.
+        files: Option<Vec<sums::File>>,
+    },
+    /// The image is damaged in a way that padding would hide.
+    CutOff {
+        /// The error line.
+        why: String,
+    },
+}
+
+/// Makes the card for `scenario` in the file `card`.
+fn make_card(scenario: &Scenario, options: &Options, card: &Path) -> anyhow::Result<Card> {
+    let (image, files) = if let Some(image) = &options.card {
+        if options.writable {
+            card::use_in_place(image)?;
+            return Ok(Card::Ready { card: Some(image.clone()), files: None });
+        }
+        (image.clone(), None)
+    } else if let Some(recipe) = &scenario.card {
+        let image = card.with_extension("image");
+        let files = recipe.build(&image).context("the scenario's card cannot be built")?;
+        (image, Some(files))
+    } else {
+        return Ok(Card::Ready { card: None, files: None });
+    };
+    match card::copy(&image, card) {
+        Ok(()) => Ok(Card::Ready { card: Some(card.to_owned()), files }),
+        Err(error) if error.is_about_contents() => Ok(Card::CutOff { why: format!("error: {error}") }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The explained lines of the emulator's log.
+fn allow_list(workspace: &Workspace) -> anyhow::Result<AllowList> {
+    let path = workspace.root.join("qemu-xilinx/harness/allow.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    AllowList::parse(&text).with_context(|| path.display().to_string())
+}
+
+/// What init puts before the lines of `component`.
+fn label(component: &str) -> String {
+    format!("[init -> {component}] ")
+}
+
+/// Decides which console lines are the result.
+struct Router {
+    label: Option<String>,
+}
+
+impl Router {
+    fn new(component: Option<&str>) -> Self {
+        Self { label: component.map(label) }
+    }
+
+    /// Without a component whose output is the result, the console as a whole is.
+    fn route<'l>(&self, line: &'l str) -> (Stream, &'l str) {
+        let Some(label) = &self.label else { return (Stream::Output, line) };
+        match line.strip_prefix(label.as_str()) {
+            Some(rest) => (Stream::Output, rest),
+            None => (Stream::Error, line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_result_goes_to_standard_output_without_its_label() {
+        let router = Router::new(Some("sd-sum"));
+        assert_eq!(router.route("[init -> sd-sum] SUM a 1 /A"), (Stream::Output, "SUM a 1 /A"));
+        assert_eq!(router.route("[init -> sd] hello"), (Stream::Error, "[init -> sd] hello"));
+        assert_eq!(Router::new(None).route("[core] x"), (Stream::Output, "[core] x"));
+    }
+
+    #[test]
+    fn an_expected_failure_is_right_and_nothing_else() {
+        let ran = |verdict| Ran { verdict, figures: vec![], console: vec![] };
+        let failure = || Verdict::Failure { line: "[init -> sd-sum] error: loop".into() };
+        let pattern = Pattern::new("error: loop");
+        assert_eq!(ran(Verdict::Success).check(None), Ok(()));
+        assert!(ran(Verdict::Success).check(Some(&pattern)).is_err());
+        assert_eq!(ran(failure()).check(Some(&pattern)), Ok(()));
+        assert!(ran(failure()).check(Some(&Pattern::new("no FAT"))).is_err());
+        assert!(ran(failure()).check(None).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! The test suite: formatting, lints, documentation, host tests, then every scenario.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use crate::pipeline::{Kernel, Pipeline};
+use crate::progress::Step;
+use crate::run::{Built, Options};
+use crate::scenario::{self, Document, Scenario};
+use crate::setup::Toolchain;
+use crate::workspace::{Workspace, cargo};
+
+/// Console lines that are shown of a scenario that failed.
+const SHOWN: usize = 60;
+
+/// Runs every item whose name contains `filter`; prints one line each and the closing line.
+///
+/// # Errors
+///
+/// Only what keeps the suite from running at all.
+pub(crate) fn run(
+    workspace: &Workspace,
+    toolchain: Toolchain,
+    kernel: &Kernel,
+    options: &Options,
+    filter: Option<&str>,
+) -> anyhow::Result<ExitCode> {
+    let mut suite = Suite { filter, passed: 0, failed: 0 };
+    suite.commands(workspace);
+
+    let names = scenario::list(&workspace.scenarios());
+    let documents: Vec<(String, Result<Document, String>)> = names
+        .into_iter()
+        .map(|name| {
+            let document = scenario::document(&workspace.scenarios(), &name, &workspace.components());
+            (name, document.map_err(|error| error.to_string()))
+        })
+        .collect();
+    let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
+    let on_target = wanted(CLIPPY_TARGET)
+        || documents.iter().any(|(name, document)| match document {
+            Ok(document) => document.names().iter().any(|name| wanted(name)),
+            Err(_) => wanted(name),
+        });
+    if on_target {
+        let pipeline = Pipeline::new(workspace, toolchain, kernel.prefix(workspace)?);
+        suite.item(CLIPPY_TARGET, || lint_target(workspace, &pipeline));
+        for (name, document) in documents {
+            match document {
+                Ok(document) => suite.scenarios(workspace, &pipeline, options, &document),
+                Err(error) => suite.item(&name, || Err(error)),
+            }
+        }
+    }
+
+    println!("{} passed, {} failed", suite.passed, suite.failed);
+    Ok(if suite.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The lints of what only exists on the target.
+const CLIPPY_TARGET: &str = "clippy for the board";
+
+struct Suite<'a> {
+    filter: Option<&'a str>,
+    passed: u32,
+    failed: u32,
+}
+
+impl Suite<'_> {
+    fn item(&mut self, name: &str, check: impl FnOnce() -> Result<(), String>) {
+        if !self.filter.is_none_or(|filter| name.contains(filter)) {
+            return;
+        }
+        let started = Instant::now();
+        let result = check();
+        let took = started.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => {
+                self.passed += 1;
+                println!("{name} ... ok ({took:.1} s)");
+            }
+            Err(why) => {
+                self.failed += 1;
+                println!("{name} ... FAILED ({took:.1} s)");
+                for line in why.lines() {
+                    println!("    {line}");
+                }
+            }
+        }
+    }
+
+    /// What Cargo checks on this machine.
+    fn commands(&mut self, workspace: &Workspace) {
+        let items: [(&str, &[&str]); 4] = [
+            ("rustfmt", &["fmt", "--all", "--check"]),
+            ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+            ("rustdoc", &["doc", "--workspace", "--no-deps"]),
+            ("host tests", &["test", "--workspace"]),
+        ];
+        for (name, arguments) in items {
+            self.item(name, || {
+                let mut command = cargo();
+                command.args(arguments).current_dir(&workspace.root);
+                if name == "rustdoc" {
+                    command.env("RUSTDOCFLAGS", "-D warnings");
+                }
+                quietly(name, &mut command)
+            });
+        }
+    }
+
+    /// The scenario as it stands and each of its cases.
+    fn scenarios(&mut self, workspace: &Workspace, pipeline: &Pipeline<'_>, options: &Options, document: &Document) {
+        for name in document.names() {
+            self.item(&name, || {
+                let case = name.split_once('/').map(|(_, case)| case);
+                let scenario = document.scenario(case).map_err(|error| error.to_string())?;
+                boot(workspace, pipeline, options, &scenario)
+            });
+        }
+    }
+}
+
+fn lint_target(workspace: &Workspace, pipeline: &Pipeline<'_>) -> Result<(), String> {
+    let mut command = pipeline.cargo("clippy");
+    for package in workspace.target_packages() {
+        command.args(["--package", package]);
+    }
+    command.args(["--bins", "--", "-D", "warnings"]);
+    quietly(CLIPPY_TARGET, &mut command)
+}
+
+fn quietly(name: &str, command: &mut Command) -> Result<(), String> {
+    Step::begin(name).run(command).map(|_| ()).map_err(|failed| failed.to_string())
+}
+
+/// Builds and runs one scenario and checks that it ends as it should.
+fn boot(workspace: &Workspace, pipeline: &Pipeline<'_>, options: &Options, scenario: &Scenario) -> Result<(), String> {
+    let built = Built::new(pipeline, scenario).map_err(|error| format!("{error:#}"))?;
+    let step = Step::begin(format!("running {}", scenario.name));
+    let ran = built.run(workspace, options, |_, line| step.at(line)).map_err(|error| format!("{error:#}"))?;
+    ran.check(scenario.fails_with.as_ref()).map_err(|why| {
+        let skipped = ran.console.len().saturating_sub(SHOWN);
+        let shown = ran.console.iter().skip(skipped).map(|line| format!("| {line}\n"));
+        let note = if skipped == 0 { String::new() } else { format!("| ({skipped} lines before)\n") };
+        format!("{why}\n{note}{}", shown.collect::<String>())
+    })
+}
