@@ -2,15 +2,16 @@
 //!
 //! # Theory of operation
 //!
-//! Block 0 is either a master boot record, whose partition table starts at byte 446, or the boot sector of a file system
-//! that takes the whole card. Both end in 55 AA, so content decides: if the table names a FAT partition that starts with
-//! a sound boot sector, that partition is taken; else block 0 itself, if it is one. (mkfs.fat writes a made-up table
-//! into the boot sector of an unpartitioned card; its entry starts at block 0 and is passed over. A table written onto a
-//! card formatted as a whole, on the other hand, leaves the old boot sector's fields in place.) The first FAT partition
-//! counts; those after it are not read.
+//! Block 0 is either a master boot record, whose partition table starts at byte 446, or the boot sector of a file
+//! system that takes the whole card. Both end in 55 AA, so content decides: if the table names a FAT partition that
+//! starts with a sound boot sector, that partition is taken; else block 0 itself, if it is one. (mkfs.fat writes a
+//! made-up table into the boot sector of an unpartitioned card; its entry starts at block 0 and is passed over. A table
+//! written onto a card formatted as a whole, on the other hand, leaves the old boot sector's fields in place.) The
+//! first FAT partition counts; those after it are not read.
 //!
-//! The fields of the boot sector (Microsoft, "FAT File System Specification", 2005, sections 3.1 to 3.5) are all checked
-//! against each other and against the device here, since embedded-sdmmc divides by and subtracts what it finds there.
+//! The fields of the boot sector (Microsoft, "FAT File System Specification", 2005, sections 3.1 to 3.5) are all
+//! checked against each other and against the device here, since embedded-sdmmc divides by and subtracts what it finds
+//! there.
 //!
 //! Whether a file system is FAT16 or FAT32 is, by that specification, a matter of its number of clusters alone. Yet
 //! mkfs.fat makes FAT32 file systems smaller than it allows, and Linux reads them: there, FAT32 is what has no 16-bit

@@ -2,23 +2,24 @@
 //!
 //! # Theory of operation
 //!
-//! embedded-sdmmc 0.10 trusts what it reads: it knows only partitioned cards, walks a looping directory for ever,
-//! takes any error in the middle of one for its end, and panics on a boot sector or a cluster number out of range. So it does not
-//! see the device itself. [`Card`] is a [`BlockDevice`] that shows it
+//! embedded-sdmmc 0.10 trusts what it reads. It knows only cards with a partition table, follows a looping directory
+//! for ever, takes an error between two clusters of a directory for the end of the directory, and panics on some boot
+//! sectors and on cluster numbers out of range. So it does not see the device itself. [`Card`] is a [`BlockDevice`]
+//! that shows it
 //!
-//! - block 0: a partition table with one partition, from block 1 on. Thus a card without one looks no different;
-//! - block 1 and on: the file system that [`crate::boot`] has found and checked.
+//! - as block 0, a partition table with one partition, from block 1 on, whether or not the card has one;
+//! - from block 1 on, the file system that [`crate::boot`] has found and checked.
 //!
-//! While the volume is opened, the boot sector and the information sector are shown, both brought into the form that
-//! the crate insists on (see [`boot_sector`] and [`information_sector`]). After that, FAT blocks and the blocks of the
-//! one directory whose chain has been checked by [`Card::enter`] are; anything else is refused, and so are more
-//! reads than that chain has blocks. Writes are refused always.
+//! While the volume is being opened, the boot sector and the information sector are shown, both in the form that the
+//! crate insists on (see [`boot_sector`] and [`information_sector`]). After that, it is FAT blocks and the blocks of
+//! one directory at a time, whose chain [`State::directory`] has checked; anything else is refused, and so are more
+//! reads than that chain has blocks. Writes are always refused.
 //!
-//! The crate's reads go through two [`ReadAhead`]s, for directories and for their links in the FAT. The links of the files
-//! in between have another, so that the two do not push each other out.
+//! The crate's reads go through two [`ReadAhead`]s, for directories and for their links in the FAT. The links of the
+//! files in between have another, so that the two do not push each other out.
 //!
-//! The crate's entries lack what [`crate::name`] needs, so the last blocks that it was given stay in [`Slots`], where
-//! the entry that it is just reporting can be found, and those in front of it.
+//! What the crate says about an entry is not enough for [`crate::name`]. Therefore the block that it was given last
+//! stays in [`Slots`], with the entries in front of it.
 
 use core::cell::{RefCell, RefMut};
 
@@ -81,8 +82,8 @@ impl Slots {
         self.block = Some(index);
     }
 
-    /// The entry at byte `offset` of block `block`, and the [`MAX_LONG_ENTRIES`] entries in front of it, if the block is
-    /// the one read last.
+    /// The entry at byte `offset` of block `block`, and the [`MAX_LONG_ENTRIES`] entries in front of it, if the block
+    /// is the one read last.
     pub(crate) fn entry(&self, block: u32, offset: u32) -> Option<(&[u8], &[u8; ENTRY])> {
         let (before, rest) = self
             .bytes
@@ -319,8 +320,9 @@ fn partition_table(layout: &Layout) -> [u8; BLOCK] {
 
 /// The boot sector in a form that makes the crate come to the same layout.
 ///
-/// For FAT32, the information sector is put where [`information_sector`] is shown, and a file system with fewer clusters
-/// than the specification wants is made to look long enough. The crate uses the number of clusters for nothing else.
+/// For FAT32, the information sector is put where [`information_sector`] is shown, and a file system with fewer
+/// clusters than the specification wants is made to look long enough. The crate uses the number of clusters for nothing
+/// else.
 fn boot_sector(sector: &[u8; BLOCK], layout: &Layout) -> [u8; BLOCK] {
     let mut block = *sector;
     if layout.kind == Kind::Fat32 {
@@ -335,8 +337,8 @@ fn boot_sector(sector: &[u8; BLOCK], layout: &Layout) -> [u8; BLOCK] {
     block
 }
 
-/// An information sector that knows nothing. What it could know is a hint for writers, and the crate refuses a file system
-/// that has none or a damaged one, though it can be read as well as any other.
+/// An information sector that knows nothing. What it could know is a hint for writers, and the crate refuses a file
+/// system that has none or a damaged one, though it can be read as well as any other.
 fn information_sector() -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     put(&mut block, 0, *b"RRaA");

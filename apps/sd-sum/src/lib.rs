@@ -1,33 +1,34 @@
 //! Checksums of all files on an SD card.
 //!
-//! [`sum`] walks the directories of a card's FAT16 or FAT32 file system and reports size and SHA-256 of each file.
-//! What it writes is nothing; it takes no memory but its [`Buffers`]; it does not end in a panic or not at all, whatever
-//! is on the card.
+//! [`sum`] walks the directories of a card's FAT16 or FAT32 file system and reports the size and the SHA-256 of each
+//! file. It never writes, and works in the memory of its [`Buffers`]; 16 KiB of stack suffice. Whatever is on the card,
+//! it ends, and without a panic. Deadlines for the device are the matter of the [`Source`].
 //!
 //! # Theory of operation
 //!
-//! Three ways lead to the card, all of them through one [`Source`]:
+//! Everything is read through one [`Source`], in three ways:
 //!
 //! 1. `boot` finds the file system and checks its layout.
-//! 2. Directories are embedded-sdmmc's. It opens the volume and iterates over the entries, on a view of the card
-//!    (`card`) that keeps from it what it cannot bear. Before it enters a directory, the whole chain of that has been checked.
-//! 3. File contents are not read through it: it would do so block by block into a buffer, and open every
-//!    file by searching its directory from the start, which for a directory of 2,000 files means two million entries. From
-//!    the directory entry at hand, `contents` takes the chain itself, turns it into large requests and hashes them where
-//!    they lie.
+//! 2. Directories are read by embedded-sdmmc. It opens the volume and iterates over the entries, on a view of the card
+//!    (`card`) that shows it only what has been checked: before a directory is entered, its whole chain has been
+//!    followed.
+//! 3. File contents are read by `contents`, which follows the file's chain, turns it into large requests and hashes the
+//!    data where the source has put them. embedded-sdmmc would read them block by block into a buffer, and would
+//!    search the directory from its start for each file it opens: two million entries for a directory of 2,000 files.
 //!
-//! Files are reported in the order of their directory entries, and a directory's contents in the place of its entry.
-//! Since embedded-sdmmc lends its state to the iteration, a directory can be entered only after the iteration over
-//! its parent has been left; afterwards that starts anew and skips what is done. So the cost is linear in the number of
-//! files, but for each subdirectory its parent is gone through up to there twice.
+//! Files are reported in the order of their directory entries, and the contents of a directory where its own entry is.
+//! embedded-sdmmc cannot open a directory while it iterates over another, and opens it by searching for its name. So
+//! the iteration over the parent is broken off there, and afterwards starts anew and skips what is done. Hence the cost
+//! is linear in the number of files; but for each subdirectory its parent is gone through twice, up to its entry.
 //!
 //! # Damage
 //!
-//! Each file's and directory's chain is followed to its end and has to be sound and long enough; then its clusters are
-//! all different. Together, all chains have no more clusters than there are, otherwise some share clusters.
-//! This bounds the whole walk by the size of the card. The walk ends with the first thing that is wrong; what has been reported till then is
-//! right. Only the first FAT is looked at. A chain longer than its file is no damage: it is how Linux
-//! allocates in advance.
+//! The chain of every file and directory is followed to its end. It must be sound and long enough; having an end, it
+//! consists of different clusters. All chains together must have no more clusters than the file system, which bounds
+//! the walk even where files or directories share clusters. The walk stops at the first thing that is wrong; what has
+//! been reported until then is right.
+//!
+//! Only the first FAT is read. A chain longer than its file is accepted: this is how Linux allocates space in advance.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,13 +1,13 @@
 //! Names of files and directories.
 //!
-//! Every entry has a short name: 8 + 3 bytes in upper case, in the code page of the system that made it. If the real name
-//! is another, entries of a kind that old systems skip stand in front, the last part first, each with 13 UTF-16 units, a
-//! sequence number and a check sum over the short name (Microsoft, "FAT File System Specification", section 7). A name
-//! that differs only in that its base or extension is all lower case has no such entries but a bit for each at offset 12
-//! of the short entry, as Windows NT, Linux and mtools write it.
+//! Every entry has a short name: 8 + 3 bytes in upper case, in the code page of the system that made it. If the real
+//! name is another, entries of a kind that old systems skip stand in front, the last part first, each with 13 UTF-16
+//! units, a sequence number and a check sum over the short name (Microsoft, "FAT File System Specification", section
+//! 7). A name that differs only in that its base or extension is all lower case has no such entries but a bit for each
+//! at offset 12 of the short entry, as Windows NT, Linux and mtools write it.
 //!
-//! embedded-sdmmc 0.10 can put long names together, but it does not tell the two bits, it gives an entry without a
-//! long name that of an earlier entry if their check sums happen to be equal, and it panics on a lone surrogate at the end
+//! embedded-sdmmc 0.10 can put long names together, but it does not tell the two bits, it gives an entry without a long
+//! name that of an earlier entry if their check sums happen to be equal, and it panics on a lone surrogate at the end
 //! of a part. So this is done here, from the directory's blocks; taking single entries apart is left to the crate.
 //!
 //! The card does not say what its code page is. 850 is assumed, the default of mtools; among letters it agrees with

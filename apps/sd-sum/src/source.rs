@@ -74,8 +74,8 @@ pub(crate) fn read<S: Source>(
 /// Blocks that [`ReadAhead`] holds: 8 KiB.
 pub(crate) const WINDOW: u32 = 16;
 
-/// The consecutive blocks around the one read last. They start at a multiple of their number, so that a reader that goes
-/// backwards in small steps is served as well as one that goes forwards.
+/// The consecutive blocks around the one read last. They start at a multiple of their number, so that a reader that
+/// goes backwards in small steps is served as well as one that goes forwards.
 pub(crate) struct ReadAhead {
     first: u32,
     count: u32,

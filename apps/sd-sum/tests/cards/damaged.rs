@@ -174,7 +174,7 @@ fn bad_and_impossible_clusters() {
                 } else {
                     0xFFF7
                 },
-            )
+            );
         },
         |error| matches!(error, Error::BadCluster { .. }),
     );
@@ -189,7 +189,7 @@ fn bad_and_impossible_clusters() {
             assert_failure(
                 path,
                 |file_system| {
-                    file_system.set_first_cluster(file_system.entry(name), link(file_system))
+                    file_system.set_first_cluster(file_system.entry(name), link(file_system));
                 },
                 |error| matches!(error, Error::NoSuchCluster { .. }),
             );

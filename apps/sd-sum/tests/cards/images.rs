@@ -104,10 +104,9 @@ impl Builder {
     /// The lines expected, in the order in which the files were added.
     pub(crate) fn lines(&self) -> Vec<String> {
         let line = |(path, contents): &(String, Vec<u8>)| {
-            let hash: String = Sha256::digest(contents)
+            let hash = Sha256::digest(contents)
                 .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+                .fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
             format!("SUM {hash} {} {path}", contents.len())
         };
         self.files.iter().map(line).collect()
@@ -303,6 +302,7 @@ impl FileSystem {
             after_fats
         };
         Self {
+            bytes,
             is_fat32,
             fat,
             fat_length,
@@ -310,7 +310,6 @@ impl FileSystem {
             root,
             data,
             cluster_length,
-            bytes,
         }
     }
 

@@ -185,6 +185,9 @@ fn many_subdirectories() {
     assert_eq!(sum_bytes(builder.bytes()).lines, builder.lines());
 }
 
+/// Makes the order of `n` clusters.
+type Order<'a> = &'a dyn Fn(usize) -> Vec<usize>;
+
 #[test]
 fn a_large_file_however_fragmented_is_read_in_large_requests() {
     const NAME: &[u8; 11] = b"LARGE   BIN";
@@ -218,7 +221,7 @@ fn a_large_file_however_fragmented_is_read_in_large_requests() {
         let bytes = builder.bytes();
         let clusters = 65_536 / cluster;
         let metadata = 3 * clusters * 4 / 8192 + 10;
-        let orders: [(&str, &dyn Fn(usize) -> Vec<usize>, u64); 5] = [
+        let orders: [(&str, Order<'_>, u64); 5] = [
             ("in one piece", &|n| (0..n).collect(), 512),
             ("every other cluster", &every_other, 2 * 512),
             ("eight clusters at a time", &pieces_of_eight, clusters / 8),
@@ -363,7 +366,7 @@ fn a_high_capacity_card() {
     };
     let mut lines = vec![];
     let totals = sum(&mut source, &mut Buffers::new(), |file| {
-        lines.push(file.to_string())
+        lines.push(file.to_string());
     })
     .unwrap();
     assert_eq!((totals, lines), (builder.totals(), builder.lines()));
