@@ -382,7 +382,7 @@ fn open_core(service: Service, name: &str, notification: Option<Capability>) -> 
             Some(rom.into_capability())
         }
         Service::Hardware => Some(Domain::own().hardware()?),
-        Service::Timer | Service::Block | Service::Devices => return Err(Error::Denied),
+        Service::Timer | Service::Block | Service::Devices | Service::Echo => return Err(Error::Denied),
     };
     Ok((Message::from_words(0, &[CORE_SESSION]), capability))
 }
