@@ -82,9 +82,17 @@ pub trait Server {
     }
 
     /// Handles signals other than the parent's.
-    fn signal<'s>(&mut self, signals: u32, sessions: impl Iterator<Item = &'s mut Self::Session>)
-    where
-        Self::Session: 's;
+    fn signal(&mut self, signals: u32, sessions: Sessions<'_, Self::Session>);
+}
+
+/// The open sessions of a server.
+pub struct Sessions<'s, S>(&'s mut [Option<Open<S>>]);
+
+impl<S> Sessions<'_, S> {
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut S> {
+        self.0.iter_mut().flatten().map(|open| &mut open.session)
+    }
 }
 
 struct Open<S> {
@@ -112,7 +120,7 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
                 handle_parent(server, &mut sessions);
             }
             if signals & !PARENT_SIGNAL != 0 {
-                server.signal(signals & !PARENT_SIGNAL, sessions.iter_mut().flatten().map(|open| &mut open.session));
+                server.signal(signals & !PARENT_SIGNAL, Sessions(&mut sessions));
             }
             gate::set_receive(receiver.slot());
             incoming = gate::recv(slot::ENDPOINT);

@@ -7,12 +7,12 @@
 //! A DMA engine can reach all of memory, because the Zynq-7000 has no IOMMU for these masters. Whoever is given one is trusted with memory.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use component::server::{Answer, OpenRequest, Server, serve};
+use component::server::{Answer, OpenRequest, Server, Sessions, serve};
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Hardware, Open, log, open};
 use core::ptr::NonNull;
-use devices::config::Config;
-use devices::slcr::Slcr;
-use devices::tree::{Device, DeviceTree};
+use zelkova_devices::config::Config;
+use zelkova_devices::slcr::Slcr;
+use zelkova_devices::tree::{Device, DeviceTree};
 use heapless::Vec;
 use mmio::Mmio;
 use session::core::{CONTIGUOUS, WRITE};
@@ -64,7 +64,7 @@ fn run(env: Env) -> Result<(), Error> {
     let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and nobody else has that page.
     let slcr = Slcr::new(unsafe { Mmio::new(base, attached.bytes()) });
-    let ps_clk = tree.ps_clk().unwrap_or(zynq7000::clocks::DEFAULT_PS_CLK);
+    let ps_clk = tree.ps_clk().ok_or(Error::NotFound)?;
     let mut manager = Manager { hardware, tree: &tree, config: &config, slcr, ps_clk, sent: None };
     serve::<_, SESSIONS>(&mut manager)
 }
@@ -118,11 +118,7 @@ impl<'a> Server for Manager<'a> {
         }
     }
 
-    fn signal<'s>(&mut self, _: u32, _: impl Iterator<Item = &'s mut Client<'a>>)
-    where
-        Client<'a>: 's,
-    {
-    }
+    fn signal(&mut self, _: u32, _: Sessions<'_, Client<'a>>) {}
 }
 
 fn device_of<'c, 'a>(client: &'c Client<'a>, number: u32) -> Result<&'c Device<'a>, Error> {

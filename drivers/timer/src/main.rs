@@ -6,14 +6,14 @@
 use core::num::NonZeroU32;
 use core::ptr::NonNull;
 
-use component::server::{Answer, OpenRequest, Server, serve};
+use component::server::{Answer, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
 use mmio::Mmio;
 use session::core::WRITE;
 use session::timer::{MIN_PERIOD, NOW, SET, TimerRequest, from_words, to_words};
 use session::{Message, Service, devices};
-use timer::{Driver, Prescaler, Timeouts};
+use zelkova_timer::{Driver, Prescaler, Timeouts};
 
 /// Clients at a time.
 const SESSIONS: usize = 24;
@@ -134,7 +134,7 @@ impl Server for Timers {
         }
     }
 
-    fn signal<'s>(&mut self, signals: u32, _: impl Iterator<Item = &'s mut Client>) {
+    fn signal(&mut self, signals: u32, _: Sessions<'_, Client>) {
         let [clock, deadline] = &self.interrupts;
         if signals & 1 << CLOCK != 0 {
             self.driver.handle_clock_interrupt();

@@ -8,7 +8,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-use component::server::{Answer, OpenRequest, Server, serve};
+use component::server::{Answer, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
 use heapless::{Deque, Vec};
@@ -16,7 +16,7 @@ use mmio::Mmio;
 use session::core::WRITE;
 use session::log::LogRequest;
 use session::{Label, Message, Service, Text, devices};
-use uart::{Driver, Events, SetUpError};
+use zelkova_uart::{Driver, Events, SetUpError};
 
 /// Clients at a time.
 const SESSIONS: usize = 32;
@@ -203,7 +203,7 @@ impl Server for Printer {
         Ok(Answer::Later)
     }
 
-    fn signal<'s>(&mut self, signals: u32, _: impl Iterator<Item = &'s mut Client>) {
+    fn signal(&mut self, signals: u32, _: Sessions<'_, Client>) {
         if signals & 1 << INTERRUPT != 0 {
             let events = self.driver.handle_interrupt();
             if events.contains(Events::READABLE) {
