@@ -22,7 +22,7 @@ use session::{Label, Message, Service};
 /// Clients at a time.
 const SESSIONS: usize = 16;
 /// Devices that one client can hold.
-const DEVICES: usize = 6;
+const DEVICES: usize = 4;
 const PAGE: u32 = 4096;
 
 component::entry!(run);
@@ -57,7 +57,7 @@ fn run(env: Env) -> Result<(), Error> {
         log!("configuration: {error}");
         Error::Invalid
     })?;
-    let registers = tree.device("slcr").ok().and_then(|device| device.registers.first().copied());
+    let registers = tree.device("slcr@f8000000").ok().and_then(|device| device.registers.first().copied());
     let registers = registers.ok_or(Error::NotFound)?;
     let memory = hardware.io_memory(&Account::own(), registers.base, registers.size)?;
     let attached = Attached::new(&memory, WRITE, None)?;
