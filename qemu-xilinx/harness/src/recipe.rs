@@ -6,6 +6,7 @@
 //! fragmented files and damaged allocation chains, is edited into the finished file system.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -139,7 +140,7 @@ impl Recipe {
             mistakes.push(Mistake { span: Some(span), what });
         };
         let size = self.size.get_ref().0;
-        if size == 0 || size % 1024 != 0 || size > crate::card::LARGEST {
+        if size == 0 || !size.is_multiple_of(1024) || size > crate::card::LARGEST {
             add(self.size.span(), "a card is a multiple of 1 KiB, up to 32 GiB".into());
         }
         if self.mbr && size <= (PARTITION + 64) * SECTOR {
@@ -365,8 +366,16 @@ fn write_contents(staged: &Path, path: &str, entry: &Entry) -> Result<sums::File
         bytes
     };
     output.flush().map_err(error)?;
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hexadecimal(&hash.finalize());
     Ok(sums::File { path: path.to_owned(), bytes, sha256 })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Bytes that look random and depend on a seed only (xorshift64*, seeded by FNV-1a).
@@ -475,7 +484,7 @@ mod tests {
                     .run("mcopy", &[format!("::{}", file.path), directory.path().join("x").display().to_string()]);
                 assert!(text.is_ok(), "{file:?}: {text:?}");
                 let contents = std::fs::read(directory.path().join("x")).unwrap();
-                let sum: String = Sha256::digest(&contents).iter().map(|byte| format!("{byte:02x}")).collect();
+                let sum = hexadecimal(&Sha256::digest(&contents));
                 assert_eq!((contents.len() as u64, sum), (file.bytes, file.sha256.clone()));
                 std::fs::remove_file(directory.path().join("x")).unwrap();
             }
