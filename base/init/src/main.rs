@@ -50,7 +50,8 @@ type Reply = Option<(Message, Option<Capability>)>;
 
 fn run(_: Env) -> Result<(), Error> {
     component::log::use_core();
-    log!("init: started");
+    log!("started");
+    component::mark::end::<{ component::mark::interval::BOOT }>();
     Domain::own().free_memory()?;
     let (rom, bytes) = Domain::own().rom("system")?;
     let attached = Attached::new(&rom, 0, None)?;

@@ -22,7 +22,7 @@ use zelkova_devices::tree::{Device, DeviceTree};
 /// Clients at a time.
 const SESSIONS: usize = 16;
 /// Devices that one client can hold.
-const DEVICES: usize = 6;
+const DEVICES: usize = 4;
 const PAGE: u32 = 4096;
 
 component::entry!(run);
@@ -57,7 +57,8 @@ fn run(env: Env) -> Result<(), Error> {
         log!("configuration: {error}");
         Error::Invalid
     })?;
-    let registers = tree.device("slcr").ok().and_then(|device| device.registers.first().copied());
+    let slcr = tree.devices().filter_map(|(_, device)| device.ok()).find(|device| device.is_compatible("xlnx,zynq-slcr"));
+    let registers = slcr.and_then(|device| device.registers.first().copied());
     let registers = registers.ok_or(Error::NotFound)?;
     let memory = hardware.io_memory(&Account::own(), registers.base, registers.size)?;
     let attached = Attached::new(&memory, WRITE, None)?;
