@@ -204,6 +204,12 @@ impl Checker<'_> {
             let title = format!("a second component `{name}`");
             self.add(Problem::new(component.name.span(), title).label("names are unique"));
         }
+        if name.len() > NAME_LEN {
+            self.add(
+                Problem::new(component.name.span(), format!("the name has {} bytes", name.len()))
+                    .label(format!("at most {NAME_LEN}")),
+            );
+        }
         if RESERVED.contains(&name.as_str()) {
             let title = format!("no component can be called `{name}`");
             self.add(Problem::new(component.name.span(), title).label("reserved for the system"));
@@ -216,12 +222,6 @@ impl Checker<'_> {
         if text.is_empty() || !well_formed {
             self.add(
                 Problem::new(name.span(), format!("`{text}` is no name")).label("names consist of a-z, 0-9 and -"),
-            );
-        }
-        if text.len() > NAME_LEN {
-            self.add(
-                Problem::new(name.span(), format!("the name has {} bytes", text.len()))
-                    .label(format!("at most {NAME_LEN}")),
             );
         }
     }
