@@ -18,7 +18,7 @@
 //! `measure` module reads it).
 //!
 //! The plugin uses the documented plugin interface only, and adapts to the version of the emulator that loads it
-//! ([`ffi`]). It assumes one processor, and A32 code: in T32 code the mark's bytes are an ordinary
+//! (module `ffi`). It assumes one processor, and A32 code: in T32 code the mark's bytes are an ordinary
 //! addition.
 
 mod count;

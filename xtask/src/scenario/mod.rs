@@ -1,8 +1,8 @@
 //! Scenarios: runnable systems, one TOML file each.
 //!
 //! A file names the components of a system (what init starts), what is attached to the emulated
-//! board, and what success and failure look like. It is read in two steps: [`file`] says what can
-//! be written, [`check`] whether it makes a system that can run. Every mistake is reported at its place
+//! board, and what success and failure look like. It is read in two steps: [`mod@file`] says what can
+//! be written, [`mod@check`] whether it makes a system that can run. Every mistake is reported at its place
 //! in the file before anything is built or booted; what is left becomes a [`Scenario`].
 
 pub(crate) mod check;

@@ -14,7 +14,7 @@ fn parse(source: &str) -> Result<Document, String> {
 }
 
 fn mistakes(source: &str) -> String {
-    parse(source).map(|document| format!("accepted: {document:?}")).unwrap_or_else(|report| report)
+    parse(source).map_or_else(|report| report, |document| format!("accepted: {document:?}"))
 }
 
 /// A scenario with `components` and everything else in order.
