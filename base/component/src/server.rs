@@ -183,7 +183,8 @@ fn handle_parent<S: Server>(server: &mut S, sessions: &mut [Option<Open<S::Sessi
                 (request, result)
             }
             ServerEvent::Close { request } => {
-                let session = sessions.iter_mut().find(|open| open.as_ref().is_some_and(|open| open.request == request));
+                let session =
+                    sessions.iter_mut().find(|open| open.as_ref().is_some_and(|open| open.request == request));
                 if let Some(open) = session.and_then(Option::take) {
                     open.endpoint.revoke();
                     server.close(open.session);
@@ -204,8 +205,7 @@ fn open_session<S: Server>(
     open: &OpenRequest,
     account: Account,
 ) -> Result<u32, Error> {
-    let (index, place) =
-        sessions.iter_mut().enumerate().find(|(_, place)| place.is_none()).ok_or(Error::Busy)?;
+    let (index, place) = sessions.iter_mut().enumerate().find(|(_, place)| place.is_none()).ok_or(Error::Busy)?;
     let endpoint = Capability::mint(slot::ENDPOINT, ENDPOINT_BADGE | index as u32)?;
     // What the session's account lacks, the client has donated too little of.
     let session = server.open(open, account).map_err(|error| match error {

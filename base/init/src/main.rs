@@ -24,9 +24,9 @@ use component::cap::{load, store};
 use component::gate;
 use component::signal::Signal;
 use component::{Attached, Capability, Domain, Env, Error, log};
-use zelkova_init::description::{Description, OnExit, Target};
 use session::parent::{ParentRequest, ServerEvent};
 use session::{Message, Service};
+use zelkova_init::description::{Description, OnExit, Target};
 
 use crate::children::{Child, Children, State};
 use crate::sessions::{Phase, Session, Sessions};
@@ -311,7 +311,8 @@ impl Init {
     }
 
     fn ended(&mut self, child: usize, failed: bool) {
-        self.failures += u32::from(failed && self.children.get(child).is_some_and(|c| c.component.on_exit == OnExit::Finish));
+        self.failures +=
+            u32::from(failed && self.children.get(child).is_some_and(|c| c.component.on_exit == OnExit::Finish));
         self.close_sessions_of(child);
         self.wake_or_settle(child);
     }
@@ -372,7 +373,11 @@ impl Init {
     }
 }
 
-fn open_core(service: Service, name: &str, notification: Option<Capability>) -> Result<(Message, Option<Capability>), Error> {
+fn open_core(
+    service: Service,
+    name: &str,
+    notification: Option<Capability>,
+) -> Result<(Message, Option<Capability>), Error> {
     let capability = match service {
         Service::Log => None,
         Service::Rom => {
@@ -387,4 +392,3 @@ fn open_core(service: Service, name: &str, notification: Option<Capability>) -> 
     };
     Ok((Message::from_words(0, &[CORE_SESSION]), capability))
 }
-

@@ -56,8 +56,7 @@ fn run(_: Env) -> Result<(), Error> {
     }
     let driver = Driver::new(block, clock, Prescaler::DEFAULT);
     log!("time starts, clock {clock} Hz");
-    let mut timers =
-        Timers { driver, timeouts: Timeouts::new(), clients: [const { None }; SESSIONS], interrupts };
+    let mut timers = Timers { driver, timeouts: Timeouts::new(), clients: [const { None }; SESSIONS], interrupts };
     serve::<_, SESSIONS>(&mut timers)
 }
 
@@ -104,7 +103,12 @@ impl Server for Timers {
         Some([low, high, 0, 0])
     }
 
-    fn request(&mut self, client: &mut Client, message: &Message, received: Option<Capability>) -> Result<Answer, Error> {
+    fn request(
+        &mut self,
+        client: &mut Client,
+        message: &Message,
+        received: Option<Capability>,
+    ) -> Result<Answer, Error> {
         match TimerRequest::decode(message).ok_or(Error::Invalid)?.0 {
             TimerRequest::Now => Ok(Answer::words(&to_words(self.driver.now()))),
             TimerRequest::Set { low, high } => {

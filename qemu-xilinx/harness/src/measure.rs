@@ -63,6 +63,25 @@ pub struct Wanted {
     pub goal: Option<f64>,
 }
 
+/// A number that has the same meaning in every program.
+#[derive(Clone, Copy, Debug)]
+pub struct WellKnown {
+    /// The number.
+    pub op: u8,
+    /// What the table calls it.
+    pub name: &'static str,
+    /// Units of work in one interval.
+    pub per: u64,
+}
+
+/// The numbers that the system's own programs mark.
+pub const WELL_KNOWN: [WellKnown; 4] = [
+    WellKnown { op: 1, name: "boot: loader to init", per: 1 },
+    WellKnown { op: 2, name: "RPC round trip", per: 1 },
+    WellKnown { op: 3, name: "SD read, a byte of 64 KiB", per: 64 << 10 },
+    WellKnown { op: 4, name: "kernel call and reply", per: 1 },
+];
+
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
