@@ -135,20 +135,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    protocol! {
-        /// A protocol to try.
-        pub enum Sample {
-            /// Nothing else.
-            Bare = 3,
-            /// Two words.
-            Pair = 9 {
-                /// One.
-                one,
-                /// Other.
-                other,
-            },
+    #[allow(unreachable_pub, reason = "protocols are public elsewhere")]
+    mod sample {
+        crate::protocol! {
+            /// A protocol to try.
+            pub enum Sample {
+                /// Nothing else.
+                Bare = 3,
+                /// Two words.
+                Pair = 9 {
+                    /// One.
+                    one,
+                    /// Other.
+                    other,
+                },
+            }
         }
     }
+    use sample::Sample;
 
     #[test]
     fn requests_survive_the_wire() {

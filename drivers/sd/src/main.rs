@@ -241,7 +241,7 @@ impl Disk<'_> {
         let write = operation == Operation::Write;
         let bytes = request.count.checked_mul(BLOCK).ok_or(Error::Invalid)?;
         let end = request.offset.checked_add(bytes).ok_or(Error::Invalid)?;
-        if end > client.buffer_bytes || request.offset % 4 != 0 {
+        if end > client.buffer_bytes || !request.offset.is_multiple_of(4) {
             return Err(Error::Invalid);
         }
         let window = client.window.as_ref().ok_or(Error::Device)?;

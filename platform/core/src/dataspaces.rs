@@ -378,7 +378,7 @@ impl<K: Kernel> System<'_, K> {
             };
             let frame = 1u32 << frame_bits;
             // A region begins and ends between two frames.
-            if skip % frame != 0 || at % frame != 0 {
+            if !skip.is_multiple_of(frame) || at % frame != 0 {
                 return Err(Error::Invalid);
             }
             for index in (skip >> frame_bits).min(count)..count {

@@ -228,7 +228,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 let creator = own(caps, 0)?;
                 let label = system.label(creator)?.child(&label).map_err(|_| Error::Invalid)?;
                 let key = system.create_domain(account, label, slot_bits, false)?;
-                Ok((heapless::Vec::new(), system.domain(key)?.masters[1]))
+                Ok((heapless::Vec::new(), system.domain(key)?.masters.last().copied().flatten()))
             }
             AccountRequest::CreateEndpoint => {
                 let key = system.create_piece(account, PieceKind::Endpoint)?;
@@ -374,7 +374,10 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             Some(Object::Account(account)) => account.master,
             Some(Object::Dataspace(dataspace)) => dataspace.master,
             Some(Object::Thread(thread)) => thread.master,
-            Some(Object::Domain(domain)) => domain.masters[usize::from(badge & PARENT_BADGE != 0)],
+            Some(Object::Domain(domain)) => {
+                let [own, parents] = domain.masters;
+                if badge & PARENT_BADGE == 0 { own } else { parents }
+            }
             _ => None,
         };
         master.ok_or(Error::Invalid)
@@ -463,7 +466,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
 }
 
 fn words(words: &[u32]) -> Reply {
-    (heapless::Vec::from_iter(words.iter().copied()), None)
+    (words.iter().copied().collect(), None)
 }
 
 fn own(caps: &[Capability], index: usize) -> Result<Key> {
