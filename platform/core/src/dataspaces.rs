@@ -114,7 +114,8 @@ impl<K: Kernel> System<'_, K> {
             LARGE_BITS.. => LARGE_BITS,
             _ => PAGE_BITS,
         };
-        let count = 1u32.checked_shl((bits - frame_bits).into()).filter(|count| *count <= RUN).ok_or(Error::OutOfRam)?;
+        let count =
+            1u32.checked_shl((bits - frame_bits).into()).filter(|count| *count <= RUN).ok_or(Error::OutOfRam)?;
         let block = self.take_block(account, bits, false)?;
         let first = match self.take_run(account, count) {
             Ok(first) => first,
@@ -242,8 +243,11 @@ impl<K: Kernel> System<'_, K> {
         {
             return Err(Error::Invalid);
         }
-        let access =
-            Access { write: flags & WRITE != 0, execute: flags & EXECUTE != 0, cached: flags & UNCACHED == 0 && !device };
+        let access = Access {
+            write: flags & WRITE != 0,
+            execute: flags & EXECUTE != 0,
+            cached: flags & UNCACHED == 0 && !device,
+        };
         let address = if address == 0 {
             self.take_window(domain, bytes.div_ceil(MEGABYTE))?
         } else {

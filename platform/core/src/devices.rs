@@ -20,7 +20,11 @@ impl<K: Kernel> System<'_, K> {
     pub fn add_device(&mut self, slot: Slot, base: u32, bits: u8) -> Result<()> {
         let root = self.root()?;
         let next = self.devices;
-        self.devices = Some(self.insert(root, Object::Device(Device { slot, base, bits, halves: None, taken: false, own: None, next }))?);
+        self.devices =
+            Some(self.insert(
+                root,
+                Object::Device(Device { slot, base, bits, halves: None, taken: false, own: None, next }),
+            )?);
         Ok(())
     }
 
@@ -176,12 +180,10 @@ impl<K: Kernel> System<'_, K> {
         self.charge(account, 0, 1, 0)?;
         let made = self.take_run(account, 1).and_then(|slot| {
             let made = match self.kernel.interrupt(number, slot) {
-                Ok(()) => {
-                    self.insert(account, Object::Interrupt(Interrupt { number, slot })).inspect_err(|_| {
-                        let deleted = self.kernel.delete(slot);
-                        self.note(deleted);
-                    })
-                }
+                Ok(()) => self.insert(account, Object::Interrupt(Interrupt { number, slot })).inspect_err(|_| {
+                    let deleted = self.kernel.delete(slot);
+                    self.note(deleted);
+                }),
                 Err(_) => Err(Error::Busy),
             };
             if made.is_err() {

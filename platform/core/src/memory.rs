@@ -85,6 +85,12 @@ impl Memory {
         self.slots.mark(index, false);
     }
 
+    /// Whether a first-level slot is taken.
+    #[cfg(test)]
+    pub(crate) fn is_top_used(&self, index: u32) -> bool {
+        self.slots.top_used[index as usize / 32] & 1 << (index % 32) != 0
+    }
+
     /// The account's CNode in a first-level slot.
     pub fn cap_page(&self, node: u32) -> Option<Key> {
         self.slots.cap_pages.get(node as usize).copied().flatten()

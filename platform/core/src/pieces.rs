@@ -205,5 +205,14 @@ impl<K: Kernel> System<'_, K> {
 }
 
 fn piece(kind: PieceKind, slot: Slot, origin: Origin, next_in_slab: Option<Key>) -> Object {
-    Object::Piece(Piece { kind, slot, origin, next_in_slab, links: Links::default(), live: true, charged: false, megabyte: 0 })
+    Object::Piece(Piece {
+        kind,
+        slot,
+        origin,
+        next_in_slab,
+        links: Links::default(),
+        live: true,
+        charged: false,
+        megabyte: 0,
+    })
 }

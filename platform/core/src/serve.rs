@@ -6,7 +6,8 @@
 
 use ledger::Quota;
 use session::core::{
-    AccountInfo, AccountRequest, DataspaceRequest, DomainRequest, DomainStatus, HardwareRequest, ThreadRequest, fault_name,
+    AccountInfo, AccountRequest, DataspaceRequest, DomainRequest, DomainStatus, HardwareRequest, ThreadRequest,
+    fault_name,
 };
 use session::{Error, Label, Message};
 
@@ -89,7 +90,13 @@ pub struct Places {
 
 impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
     /// A server for a system.
-    pub fn new(system: System<'a, K>, log: Log<'a, C>, modules: &'a [Module<'a>], places: Places, label: Label) -> Self {
+    pub fn new(
+        system: System<'a, K>,
+        log: Log<'a, C>,
+        modules: &'a [Module<'a>],
+        places: Places,
+        label: Label,
+    ) -> Self {
         Self {
             system,
             log,
@@ -330,7 +337,10 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 self.say(format_args!("free untyped memory: {free} bytes, all untyped is back"));
             }
             Some(start) => {
-                self.say(format_args!("free untyped memory: {free} bytes, {} bytes are LOST", start.wrapping_sub(free) as i32));
+                self.say(format_args!(
+                    "free untyped memory: {free} bytes, {} bytes are LOST",
+                    start.wrapping_sub(free) as i32
+                ));
             }
         }
         if defects > 0 {
@@ -391,7 +401,9 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 }
                 Ok((heapless::Vec::new(), self.system.dataspace(key)?.master))
             }
-            HardwareRequest::Irq { number } => Ok((heapless::Vec::new(), Some(system.interrupt(own(caps, 0)?, number)?))),
+            HardwareRequest::Irq { number } => {
+                Ok((heapless::Vec::new(), Some(system.interrupt(own(caps, 0)?, number)?)))
+            }
             HardwareRequest::BusAddress => match system.dataspace(own(caps, 0)?)?.kind {
                 Kind::Contiguous(address) => Ok(words(&[address])),
                 _ => Err(Error::Invalid),

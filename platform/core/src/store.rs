@@ -103,7 +103,9 @@ impl Store {
             let first = self.window.as_ptr().add(page).cast::<Entry>();
             first.write(Entry { object: Object::Header(Header { free: Key::new(page, 1), ..header }) });
             for entry in 1..ENTRIES {
-                first.add(entry).write(Entry { object: Object::Free(Key::new(page, entry + 1).filter(|_| entry + 1 < ENTRIES)) });
+                first
+                    .add(entry)
+                    .write(Entry { object: Object::Free(Key::new(page, entry + 1).filter(|_| entry + 1 < ENTRIES)) });
             }
         }
         if let Some(word) = self.present.get_mut(page / 32) {

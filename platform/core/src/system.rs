@@ -92,7 +92,14 @@ impl<'a, K: Kernel> System<'a, K> {
     ///
     /// `endpoint` is core's own endpoint, `scratch` an empty first-level slot, `caps` the number of capabilities
     /// that the whole tree may have.
-    pub fn new(kernel: K, memory: &'a mut Memory, store: Store, endpoint: Slot, scratch: Slot, caps: u32) -> Result<Self> {
+    pub fn new(
+        kernel: K,
+        memory: &'a mut Memory,
+        store: Store,
+        endpoint: Slot,
+        scratch: Slot,
+        caps: u32,
+    ) -> Result<Self> {
         let ledger = ledger::Account::root(Quota::new(memory.free_bytes(), caps));
         let mut system = Self {
             kernel,

@@ -132,7 +132,8 @@ impl Kernel for Sel4 {
     fn map(&mut self, frame: Slot, directory: Slot, address: u32, access: Access) -> Result<(), Refused> {
         let rights = if access.write { c::RIGHTS_READ_WRITE } else { c::RIGHTS_READ };
         let never = if access.execute { 0 } else { c::ATTRIBUTES_EXECUTE_NEVER };
-        let cached = if access.cached { c::ATTRIBUTES_DEFAULT } else { c::ATTRIBUTES_DEFAULT & !c::ATTRIBUTES_CACHEABLE };
+        let cached =
+            if access.cached { c::ATTRIBUTES_DEFAULT } else { c::ATTRIBUTES_DEFAULT & !c::ATTRIBUTES_CACHEABLE };
         checked(cap::<Page>(frame).map(cap::<PageDirectory>(directory).into(), address, rights, cached | never))
     }
 
@@ -200,4 +201,3 @@ impl Kernel for Sel4 {
         cap::<Notification>(notification).signal();
     }
 }
-

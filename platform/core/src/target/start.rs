@@ -4,7 +4,7 @@ use core::cell::OnceCell;
 use core::fmt;
 use core::ptr::NonNull;
 
-use abi::{GATE_VERSION, IPC_BASE, START_INFO_OFFSET, STACK_TOP, StartInfo};
+use abi::{GATE_VERSION, IPC_BASE, STACK_TOP, START_INFO_OFFSET, StartInfo};
 use elf::ElfBytes;
 use elf::abi::{PF_W, PF_X, PT_LOAD};
 use elf::endian::LittleEndian;
@@ -59,7 +59,9 @@ pub(super) enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFirstUntyped => write!(f, "no boot untyped of {} KiB to begin with", 1 << (FIRST_UNTYPED_BITS - 10)),
+            Self::NoFirstUntyped => {
+                write!(f, "no boot untyped of {} KiB to begin with", 1 << (FIRST_UNTYPED_BITS - 10))
+            }
             Self::Kernel(step, error) => write!(f, "{step}: the kernel says {error:?}"),
             Self::Modules(error) => write!(f, "boot modules: {error}"),
             Self::NoModule(name) => write!(f, "there is no boot module `{name}`"),
@@ -104,7 +106,8 @@ pub(super) fn start(boot_info: BootInfo) -> Result<Started, StartError> {
     let mut kernel = deepen(boot_info, memory, own)?;
     let console = start_console(boot_info, &mut kernel, Slot::top(own(Own::Console)))?;
     let root_cnode = kernel.root.pointer();
-    let window = NonNull::new(core::ptr::with_exposed_provenance_mut(STORE_WINDOW)).ok_or(StartError::NoFirstUntyped)?;
+    let window =
+        NonNull::new(core::ptr::with_exposed_provenance_mut(STORE_WINDOW)).ok_or(StartError::NoFirstUntyped)?;
     // SAFETY: nothing else uses the window, which is page-aligned; pages are mapped by the system before they are added.
     let store = unsafe { Store::new(window) };
     let mut system = add_memory(boot_info, memory, kernel, store, own)?;
@@ -153,7 +156,8 @@ fn endpoint_untyped(boot_info: BootInfo) -> Option<UntypedInfo> {
 fn deepen(boot_info: BootInfo, memory: &mut Memory, own: impl Fn(Own) -> u32) -> Result<Sel4, StartError> {
     let refused = |step| move |error| StartError::Kernel(step, error);
     let first = first_untyped(boot_info).ok_or(StartError::NoFirstUntyped)?;
-    let small = endpoint_untyped(boot_info).filter(|small| small.slot != first.slot).ok_or(StartError::NoFirstUntyped)?;
+    let small =
+        endpoint_untyped(boot_info).filter(|small| small.slot != first.slot).ok_or(StartError::NoFirstUntyped)?;
     let boot_root = Cap::<CNode>::new(c::CAP_CNODE);
     let node = own(Own::Node);
     Cap::<Untyped>::new(first.slot)
@@ -257,7 +261,8 @@ fn start_init(server: &mut Server<'static, Sel4, Uart>) -> Result<(), StartError
     let system = &mut server.system;
     let small = SMALL_PAGES;
     let start_page = system.create_dataspace(account, PAGE, small).map_err(step("start page of init"))?;
-    let info = StartInfo { version: GATE_VERSION, slots: 1 << INIT_SLOT_BITS, config_len: 0, config: [0; abi::CONFIG_LEN] };
+    let info =
+        StartInfo { version: GATE_VERSION, slots: 1 << INIT_SLOT_BITS, config_len: 0, config: [0; abi::CONFIG_LEN] };
     let mut head = [0; 12];
     for (to, from) in head.chunks_exact_mut(4).zip([info.version, info.slots, info.config_len]) {
         to.copy_from_slice(&from.to_le_bytes());
@@ -294,12 +299,16 @@ fn fill(system: &mut System<'static, Sel4>, dataspace: Key, offset: usize, bytes
 }
 
 /// Attaches the segments of a program to a domain and returns its entry point.
-fn load(server: &mut Server<'static, Sel4, Uart>, account: Key, domain: Key, name: &'static str) -> Result<u32, StartError> {
+fn load(
+    server: &mut Server<'static, Sel4, Uart>,
+    account: Key,
+    domain: Key,
+    name: &'static str,
+) -> Result<u32, StartError> {
     let step = move |error| StartError::Step(name, error);
     let module = server.module(name).ok_or(StartError::NoModule(name))?;
     let rom = server.rom_of(name).map_err(step)?;
-    let program =
-        ElfBytes::<LittleEndian>::minimal_parse(module.content).map_err(|_| StartError::Program(name))?;
+    let program = ElfBytes::<LittleEndian>::minimal_parse(module.content).map_err(|_| StartError::Program(name))?;
     let segments = program.segments().ok_or(StartError::Program(name))?;
     let system = &mut server.system;
     for segment in segments.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz > 0) {
