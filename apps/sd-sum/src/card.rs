@@ -2,20 +2,24 @@
 //!
 //! # Theory of operation
 //!
-//! embedded-sdmmc 0.10 trusts what it reads: it knows only partitioned cards, walks a looping directory for ever,
-//! takes any error in the middle of one for its end, and panics on a boot sector or a cluster number out of range. So it does not
-//! see the device itself. [`Card`] is a [`BlockDevice`] that shows it
+//! embedded-sdmmc 0.10 trusts what it reads. It knows only cards with a partition table, follows a looping directory
+//! for ever, takes an error between two clusters of a directory for the end of the directory, and panics on some boot
+//! sectors and on cluster numbers out of range. So it does not see the device itself. [`Card`] is a [`BlockDevice`]
+//! that shows it
 //!
-//! - block 0: a partition table with one partition, from block 1 on. Thus a card without one looks no different;
-//! - block 1 and on: the file system that [`crate::boot`] has found and checked.
+//! - as block 0, a partition table with one partition, from block 1 on, whether or not the card has one;
+//! - from block 1 on, the file system that [`crate::boot`] has found and checked.
 //!
-//! While the volume is opened, the boot sector and the information sector are shown, both brought into the form that
-//! the crate insists on (see [`boot_sector`] and [`information_sector`]). After that, FAT blocks and the blocks of the
-//! one directory whose chain has been checked by [`Card::enter`] are; anything else is refused, and so are more
-//! reads than that chain has blocks. Reads go through two [`ReadAhead`]s. Writes are refused always.
+//! While the volume is being opened, the boot sector and the information sector are shown, both in the form that the
+//! crate insists on (see [`boot_sector`] and [`information_sector`]). After that, it is FAT blocks and the blocks of
+//! one directory at a time, whose chain [`State::directory`] has checked; anything else is refused, and so are more
+//! reads than that chain has blocks. Writes are always refused.
 //!
-//! The crate's entries lack what [`crate::name`] needs, so the last blocks that it was given stay in [`Slots`], where
-//! the entry that it is just reporting can be found, and those in front of it.
+//! The crate's reads go through two [`ReadAhead`]s, for directories and for their links in the FAT. The links of the
+//! files in between have another, so that the two do not push each other out.
+//!
+//! What the crate says about an entry is not enough for [`crate::name`]. Therefore the block that it was given last
+//! stays in [`Slots`], with the entries in front of it.
 
 use core::cell::{RefCell, RefMut};
 
@@ -58,8 +62,11 @@ pub(crate) struct Slots {
 const HISTORY: usize = MAX_LONG_ENTRIES * ENTRY;
 
 impl Slots {
-    pub(crate) const fn new() -> Self {
-        Self { bytes: [0; HISTORY + BLOCK], block: None }
+    const fn new() -> Self {
+        Self {
+            bytes: [0; HISTORY + BLOCK],
+            block: None,
+        }
     }
 
     fn clear(&mut self) {
@@ -75,11 +82,35 @@ impl Slots {
         self.block = Some(index);
     }
 
-    /// The entry at byte `offset` of block `block`, and the [`MAX_LONG_ENTRIES`] entries in front of it, if the block is
-    /// the one read last.
+    /// The entry at byte `offset` of block `block`, and the [`MAX_LONG_ENTRIES`] entries in front of it, if the block
+    /// is the one read last.
     pub(crate) fn entry(&self, block: u32, offset: u32) -> Option<(&[u8], &[u8; ENTRY])> {
-        let (before, rest) = self.bytes.get(offset as usize..)?.split_at_checked(HISTORY)?;
-        rest.first_chunk().filter(|_| self.block == Some(block)).map(|entry| (before, entry))
+        let (before, rest) = self
+            .bytes
+            .get(offset as usize..)?
+            .split_at_checked(HISTORY)?;
+        rest.first_chunk()
+            .filter(|_| self.block == Some(block))
+            .map(|entry| (before, entry))
+    }
+}
+
+/// The memory of a [`Card`].
+pub(crate) struct CardBuffers {
+    file_links: ReadAhead,
+    directories: ReadAhead,
+    directory_links: ReadAhead,
+    slots: Slots,
+}
+
+impl CardBuffers {
+    pub(crate) const fn new() -> Self {
+        Self {
+            file_links: ReadAhead::new(),
+            directories: ReadAhead::new(),
+            directory_links: ReadAhead::new(),
+            slots: Slots::new(),
+        }
     }
 }
 
@@ -89,6 +120,7 @@ pub(crate) struct State<'a, S: Source> {
     pub(crate) fat: Fat<'a>,
     pub(crate) slots: &'a mut Slots,
     directories: &'a mut ReadAhead,
+    directory_links: &'a mut ReadAhead,
     /// The boot sector while the volume is being opened.
     boot_sector: Option<[u8; BLOCK]>,
     /// Reads that the crate may still do.
@@ -106,19 +138,28 @@ impl<'a, S: Source> Card<'a, S> {
     pub(crate) fn new(
         source: &'a mut S,
         layout: Layout,
-        boot_sector: [u8; BLOCK],
-        fat: &'a mut ReadAhead,
-        directories: &'a mut ReadAhead,
-        slots: &'a mut Slots,
+        boot_sector: &[u8; BLOCK],
+        buffers: &'a mut CardBuffers,
     ) -> Self {
-        fat.clear();
-        directories.clear();
+        let CardBuffers {
+            file_links,
+            directories,
+            directory_links,
+            slots,
+        } = buffers;
+        for window in [&mut *file_links, directories, directory_links] {
+            window.clear();
+        }
         Self(RefCell::new(State {
             source,
-            fat: Fat { layout, window: fat },
+            fat: Fat {
+                layout,
+                window: file_links,
+            },
             slots,
             directories,
-            boot_sector: Some(boot_sector),
+            directory_links,
+            boot_sector: Some(*boot_sector),
             allowance: 3,
             expected: None,
             failure: None,
@@ -157,7 +198,9 @@ impl<'a, S: Source> Card<'a, S> {
         result.map_err(|error| match error {
             Sdmmc::FormatError(problem) => Error::Refused(problem),
             Sdmmc::OpenedFileAsDir => Error::DuplicateName,
-            Sdmmc::TooManyOpenDirs => Error::TooDeep { max: crate::MAX_DEPTH },
+            Sdmmc::TooManyOpenDirs => Error::TooDeep {
+                max: crate::MAX_DEPTH,
+            },
             _ => Error::Inconsistent,
         })
     }
@@ -167,7 +210,11 @@ impl<S: Source> State<'_, S> {
     /// Where the root directory lies.
     pub(crate) fn root(&mut self) -> Result<Extent, Error<S::Error>> {
         match self.fat.layout.root {
-            Root::Region { first, blocks } => Ok(Extent { first, blocks, clusters: 0 }),
+            Root::Region { first, blocks } => Ok(Extent {
+                first,
+                blocks,
+                clusters: 0,
+            }),
             Root::Cluster(cluster) => self.directory(cluster),
         }
     }
@@ -179,7 +226,11 @@ impl<S: Source> State<'_, S> {
         if blocks > MAX_DIRECTORY_BLOCKS.max(self.fat.layout.blocks_per_cluster) {
             return Err(Error::DirectoryTooLarge { blocks });
         }
-        Ok(Extent { first: self.fat.layout.block_of(cluster), blocks, clusters })
+        Ok(Extent {
+            first: self.fat.layout.block_of(cluster),
+            blocks,
+            clusters,
+        })
     }
 
     /// Block `index` as the crate counts them.
@@ -199,16 +250,18 @@ impl<S: Source> State<'_, S> {
             Root::Region { first, .. } => first,
             Root::Cluster(_) => layout.data,
         };
-        if (layout.fat..layout.fat + layout.fat_blocks).contains(&index) {
-            block.contents = *self.fat.window.block(self.source, index, layout.fat + layout.fat_blocks)?;
-        } else if (directories..layout.end).contains(&index) {
+        let fat = layout.fat..layout.fat + layout.fat_blocks;
+        if fat.contains(&index) {
+            block.contents = *self.directory_links.block(self.source, index, fat)?;
+        } else {
             if self.expected.take().is_some_and(|first| first != index) {
                 return Err(Error::DuplicateName);
             }
-            block.contents = *self.directories.block(self.source, index, layout.end)?;
+            block.contents =
+                *self
+                    .directories
+                    .block(self.source, index, directories..layout.end)?;
             self.slots.push(index, &block.contents);
-        } else {
-            return Err(Error::Inconsistent);
         }
         Ok(())
     }
@@ -239,7 +292,9 @@ impl<S: Source> BlockDevice for &Card<'_, S> {
 
     fn num_blocks(&self) -> Result<BlockCount, Refused> {
         let state = self.0.try_borrow().map_err(|_| Refused)?;
-        Ok(BlockCount(state.fat.layout.end - state.fat.layout.first + 1))
+        Ok(BlockCount(
+            state.fat.layout.end - state.fat.layout.first + 1,
+        ))
     }
 }
 
@@ -254,15 +309,20 @@ fn partition_table(layout: &Layout) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     put(&mut block, TABLE + 4, [0x0C]);
     put(&mut block, TABLE + 8, 1u32.to_le_bytes());
-    put(&mut block, TABLE + 12, (layout.end - layout.first).to_le_bytes());
+    put(
+        &mut block,
+        TABLE + 12,
+        (layout.end - layout.first).to_le_bytes(),
+    );
     put(&mut block, 510, [0x55, 0xAA]);
     block
 }
 
 /// The boot sector in a form that makes the crate come to the same layout.
 ///
-/// For FAT32, the information sector is put where [`information_sector`] is shown, and a file system with fewer clusters
-/// than the specification wants is made to look long enough. The crate uses the number of clusters for nothing else.
+/// For FAT32, the information sector is put where [`information_sector`] is shown, and a file system with fewer
+/// clusters than the specification wants is made to look long enough. The crate uses the number of clusters for nothing
+/// else.
 fn boot_sector(sector: &[u8; BLOCK], layout: &Layout) -> [u8; BLOCK] {
     let mut block = *sector;
     if layout.kind == Kind::Fat32 {
@@ -277,8 +337,8 @@ fn boot_sector(sector: &[u8; BLOCK], layout: &Layout) -> [u8; BLOCK] {
     block
 }
 
-/// An information sector that knows nothing. What it could know is a hint for writers, and the crate refuses a file system
-/// that has none or a damaged one, though it can be read as well as any other.
+/// An information sector that knows nothing. What it could know is a hint for writers, and the crate refuses a file
+/// system that has none or a damaged one, though it can be read as well as any other.
 fn information_sector() -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     put(&mut block, 0, *b"RRaA");

@@ -14,8 +14,8 @@ use crate::source::{self, BLOCK, IN_FLIGHT, MAX_REQUEST, Source};
 /// Blocks that are read and thrown away rather than starting another request: 8 KiB.
 const MAX_GAP: u32 = 16;
 
-/// The most runs in one request.
-const MAX_RUNS: usize = 32;
+/// The most runs in one request: as many as there can be with something between them.
+const MAX_RUNS: usize = MAX_REQUEST as usize / 2;
 
 /// Consecutive blocks.
 #[derive(Clone, Copy)]
@@ -33,7 +33,11 @@ struct Request {
 
 impl Request {
     fn new(first: u32) -> Self {
-        Self { first, blocks: 0, runs: Vec::new() }
+        Self {
+            first,
+            blocks: 0,
+            runs: Vec::new(),
+        }
     }
 
     /// Takes as much of the start of `run` as fits, and answers the rest.
@@ -42,20 +46,32 @@ impl Request {
         let Some(gap) = run.first.checked_sub(end).filter(|&gap| gap <= MAX_GAP) else {
             return Some(run);
         };
-        let blocks = MAX_REQUEST.saturating_sub(self.blocks + gap).min(run.blocks);
+        let blocks = MAX_REQUEST
+            .saturating_sub(self.blocks + gap)
+            .min(run.blocks);
         if blocks == 0 {
             return Some(run);
         }
         match self.runs.last_mut() {
             Some(last) if gap == 0 => last.blocks += blocks,
             _ => {
-                if self.runs.push(Run { first: run.first, blocks }).is_err() {
+                if self
+                    .runs
+                    .push(Run {
+                        first: run.first,
+                        blocks,
+                    })
+                    .is_err()
+                {
                     return Some(run);
                 }
             }
         }
         self.blocks += gap + blocks;
-        (blocks < run.blocks).then_some(Run { first: run.first + blocks, blocks: run.blocks - blocks })
+        (blocks < run.blocks).then_some(Run {
+            first: run.first + blocks,
+            blocks: run.blocks - blocks,
+        })
     }
 }
 
@@ -82,11 +98,19 @@ impl Planner {
                 rest
             } else if let Some(cluster) = self.chain.next(fat, source)? {
                 let blocks = fat.layout.blocks_per_cluster.min(self.left);
-                Run { first: fat.layout.block_of(cluster), blocks }
+                Run {
+                    first: fat.layout.block_of(cluster),
+                    blocks,
+                }
             } else {
-                return Err(Error::ChainTruncated { needed: self.needed, found: self.chain.length() });
+                return Err(Error::ChainTruncated {
+                    needed: self.needed,
+                    found: self.chain.length(),
+                });
             };
-            self.rest = request.get_or_insert_with(|| Request::new(run.first)).take(run);
+            self.rest = request
+                .get_or_insert_with(|| Request::new(run.first))
+                .take(run);
             self.left -= run.blocks - self.rest.map_or(0, |rest| rest.blocks);
             if self.rest.is_some() {
                 break;
@@ -114,24 +138,47 @@ pub(crate) fn digest<S: Source>(
     if first == 0 {
         return Err(Error::ChainTruncated { needed, found: 0 });
     }
-    let mut planner = Planner { chain: Chain::new(first), left, rest: None, needed };
+    let mut planner = Planner {
+        chain: Chain::new(first),
+        left,
+        rest: None,
+        needed,
+    };
     let mut requests: Deque<Request, IN_FLIGHT> = Deque::new();
     let mut bytes_left = size as usize;
     loop {
         while !requests.is_full() {
-            let Some(request) = planner.request(fat, source)? else { break };
-            let Request { first, blocks: count, .. } = request;
-            source.prefetch(first, count).map_err(|source| Error::Device { first, count, source })?;
+            let Some(request) = planner.request(fat, source)? else {
+                break;
+            };
+            let Request {
+                first,
+                blocks: count,
+                ..
+            } = request;
+            source
+                .prefetch(first, count)
+                .map_err(|source| Error::Device {
+                    first,
+                    count,
+                    source,
+                })?;
             if requests.push_back(request).is_err() {
                 return Err(Error::Inconsistent);
             }
         }
-        let Some(request) = requests.pop_front() else { break };
+        let Some(request) = requests.pop_front() else {
+            break;
+        };
         let bytes = source::read(source, request.first, request.blocks)?;
         for run in &request.runs {
             let start = (run.first - request.first) as usize * BLOCK;
             let length = (run.blocks as usize * BLOCK).min(bytes_left);
-            hash.update(bytes.get(start..start + length).ok_or(Error::Inconsistent)?);
+            hash.update(
+                bytes
+                    .get(start..start + length)
+                    .ok_or(Error::Inconsistent)?,
+            );
             bytes_left -= length;
         }
     }

@@ -1,33 +1,34 @@
 //! Checksums of all files on an SD card.
 //!
-//! [`sum`] walks the directories of a card's FAT16 or FAT32 file system and reports size and SHA-256 of each file.
-//! What it writes is nothing; it takes no memory but its [`Buffers`]; it does not end in a panic or not at all, whatever
-//! is on the card.
+//! [`sum`] walks the directories of a card's FAT16 or FAT32 file system and reports the size and the SHA-256 of each
+//! file. It never writes, and works in the memory of its [`Buffers`]; 16 KiB of stack suffice. Whatever is on the card,
+//! it ends, and without a panic. Deadlines for the device are the matter of the [`Source`].
 //!
 //! # Theory of operation
 //!
-//! Three ways lead to the card, all of them through one [`Source`]:
+//! Everything is read through one [`Source`], in three ways:
 //!
 //! 1. `boot` finds the file system and checks its layout.
-//! 2. Directories are embedded-sdmmc's. It opens the volume and iterates over the entries, on a view of the card
-//!    (`card`) that keeps from it what it cannot bear. Before it enters a directory, the whole chain of that has been checked.
-//! 3. File contents are not read through it: it would do so block by block into a buffer, and open every
-//!    file by searching its directory from the start, which for a directory of 2,000 files means two million entries. From
-//!    the directory entry at hand, `contents` takes the chain itself, turns it into large requests and hashes them where
-//!    they lie.
+//! 2. Directories are read by embedded-sdmmc. It opens the volume and iterates over the entries, on a view of the card
+//!    (`card`) that shows it only what has been checked: before a directory is entered, its whole chain has been
+//!    followed.
+//! 3. File contents are read by `contents`, which follows the file's chain, turns it into large requests and hashes the
+//!    data where the source has put them. embedded-sdmmc would read them block by block into a buffer, and would
+//!    search the directory from its start for each file it opens: two million entries for a directory of 2,000 files.
 //!
-//! Files are reported in the order of their directory entries, and a directory's contents in the place of its entry.
-//! Since embedded-sdmmc lends its state to the iteration, a directory can be entered only after the iteration over
-//! its parent has been left; afterwards that starts anew and skips what is done. So the cost is linear in the number of
-//! files, but for each subdirectory its parent is gone through up to there twice.
+//! Files are reported in the order of their directory entries, and the contents of a directory where its own entry is.
+//! embedded-sdmmc cannot open a directory while it iterates over another, and opens it by searching for its name. So
+//! the iteration over the parent is broken off there, and afterwards starts anew and skips what is done. Hence the cost
+//! is linear in the number of files; but for each subdirectory its parent is gone through twice, up to its entry.
 //!
 //! # Damage
 //!
-//! Each file's and directory's chain is followed to its end and has to be sound and long enough; then its clusters are
-//! all different. Together, all chains have no more clusters than there are, otherwise some share clusters.
-//! This bounds the whole walk by the size of the card. The walk ends with the first thing that is wrong; what has been reported till then is
-//! right. Only the first FAT is looked at. A chain longer than its file is no damage: it is how Linux
-//! allocates in advance.
+//! The chain of every file and directory is followed to its end. It must be sound and long enough; having an end, it
+//! consists of different clusters. All chains together must have no more clusters than the file system, which bounds
+//! the walk even where files or directories share clusters. The walk stops at the first thing that is wrong; what has
+//! been reported until then is right.
+//!
+//! Only the first FAT is read. A chain longer than its file is accepted: this is how Linux allocates space in advance.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -44,13 +45,14 @@ use core::fmt;
 use core::ops::ControlFlow;
 
 use embedded_sdmmc::fat::OnDiskDirEntry;
-use embedded_sdmmc::{DirEntry, RawDirectory, ShortFileName, TimeSource, Timestamp, VolumeIdx, VolumeManager};
+use embedded_sdmmc::{
+    DirEntry, RawDirectory, ShortFileName, TimeSource, Timestamp, VolumeIdx, VolumeManager,
+};
 use heapless::{String, Vec};
 
 use crate::boot::{Kind, Root};
-use crate::card::{Card, Extent, Slots, State};
+use crate::card::{Card, CardBuffers, Extent, State};
 use crate::name::MAX_PATH;
-use crate::source::ReadAhead;
 
 pub use crate::error::{Error, Failure};
 pub use crate::source::{BLOCK, IN_FLIGHT, MAX_REQUEST, Source};
@@ -58,18 +60,19 @@ pub use crate::source::{BLOCK, IN_FLIGHT, MAX_REQUEST, Source};
 /// How many directories may lie inside each other, the root directory not counted.
 pub const MAX_DEPTH: usize = 32;
 
-/// The memory that [`sum`] works in: about 22 KiB.
+/// The memory that [`sum`] works in: about 30 KiB.
 pub struct Buffers {
-    fat: ReadAhead,
-    directories: ReadAhead,
-    slots: Slots,
+    card: CardBuffers,
     path: String<MAX_PATH>,
 }
 
 impl Buffers {
     /// Buffers for one call of [`sum`] after another.
     pub const fn new() -> Self {
-        Self { fat: ReadAhead::new(), directories: ReadAhead::new(), slots: Slots::new(), path: String::new() }
+        Self {
+            card: CardBuffers::new(),
+            path: String::new(),
+        }
     }
 }
 
@@ -123,11 +126,19 @@ pub fn sum<'b, S: Source>(
     buffers: &'b mut Buffers,
     report: impl FnMut(&FileSum<'_>),
 ) -> Result<Totals, Failure<'b, S::Error>> {
-    let Buffers { fat, directories, slots, path } = buffers;
+    let Buffers { card, path } = buffers;
     path.clear();
     let walked = boot::locate(source).and_then(|(layout, boot_sector)| {
-        let card = Card::new(source, layout, boot_sector, fat, directories, slots);
-        walk(&card, &mut Walk { path: &mut *path, report, totals: Totals::default(), clusters: 0 })
+        let card = Card::new(source, layout, &boot_sector, card);
+        walk(
+            &card,
+            &mut Walk {
+                path: &mut *path,
+                report,
+                totals: Totals::default(),
+                clusters: 0,
+            },
+        )
     });
     walked.map_err(|error| Failure { path, error })
 }
@@ -196,20 +207,34 @@ fn walk<S: Source, R: FnMut(&FileSum<'_>)>(
     walk.count(extent.clusters, card)?;
     let mut levels: Vec<Level, { MAX_DEPTH + 1 }> = Vec::new();
     let too_deep = |_| Error::TooDeep { max: MAX_DEPTH };
-    levels.push(Level { directory, extent, cluster, done: None, path: 0 }).map_err(too_deep)?;
+    levels
+        .push(Level {
+            directory,
+            extent,
+            cluster,
+            done: None,
+            path: 0,
+        })
+        .map_err(too_deep)?;
 
     while let Some(level) = levels.last_mut() {
         let is_root = level.path == 0;
         let Some(found) = walk.list(&manager, card, level, is_root)? else {
             card.judge(manager.close_dir(level.directory))?;
             levels.pop();
-            walk.path.truncate(levels.last().map_or(0, |parent| parent.path));
+            walk.path
+                .truncate(levels.last().map_or(0, |parent| parent.path));
             continue;
         };
         level.done = Some(found.place);
         let (parent, parent_extent) = (level.directory, level.extent);
-        if levels.iter().any(|level| level.cluster == found.cluster && found.cluster != 0) {
-            return Err(Error::DirectoryLoop { cluster: found.cluster });
+        if levels
+            .iter()
+            .any(|level| level.cluster == found.cluster && found.cluster != 0)
+        {
+            return Err(Error::DirectoryLoop {
+                cluster: found.cluster,
+            });
         }
         if levels.is_full() {
             return Err(Error::TooDeep { max: MAX_DEPTH });
@@ -219,7 +244,15 @@ fn walk<S: Source, R: FnMut(&FileSum<'_>)>(
         enter(&manager, card, parent_extent)?;
         let directory = card.judge(manager.open_dir(parent, found.name))?;
         let path = walk.path.len();
-        levels.push(Level { directory, extent, cluster: found.cluster, done: None, path }).map_err(too_deep)?;
+        levels
+            .push(Level {
+                directory,
+                extent,
+                cluster: found.cluster,
+                done: None,
+                path,
+            })
+            .map_err(too_deep)?;
     }
     Ok(walk.totals)
 }
@@ -237,7 +270,11 @@ fn enter<S: Source>(
 
 impl<R: FnMut(&FileSum<'_>)> Walk<'_, R> {
     /// Adds a chain to those seen so far.
-    fn count<S: Source>(&mut self, clusters: u32, card: &Card<'_, S>) -> Result<(), Error<S::Error>> {
+    fn count<S: Source>(
+        &mut self,
+        clusters: u32,
+        card: &Card<'_, S>,
+    ) -> Result<(), Error<S::Error>> {
         let all = card.state()?.fat.layout.clusters;
         count(&mut self.clusters, clusters, all)
     }
@@ -265,11 +302,20 @@ impl<R: FnMut(&FileSum<'_>)> Walk<'_, R> {
             let is_dot = entry.name == ShortFileName::this_dir();
             if core::mem::take(&mut at_start) && !is_dot {
                 found = Err(Error::NotADirectory);
-            } else if !(is_dot || entry.name == ShortFileName::parent_dir() || entry.attributes.is_volume()) {
+            } else if !(is_dot
+                || entry.name == ShortFileName::parent_dir()
+                || entry.attributes.is_volume())
+            {
                 self.path.truncate(level.path);
-                found = card.state().and_then(|mut state| self.visit(&mut state, entry));
+                found = card
+                    .state()
+                    .and_then(|mut state| self.visit(&mut state, entry));
             }
-            if matches!(found, Ok(None)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if matches!(found, Ok(None)) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         if matches!(found, Ok(None)) {
             // What is wrong from here on is wrong with the directory, not with its last file.
@@ -289,10 +335,14 @@ impl<R: FnMut(&FileSum<'_>)> Walk<'_, R> {
         state: &mut State<'_, S>,
         entry: &DirEntry,
     ) -> Result<Option<Subdirectory>, Error<S::Error>> {
-        let State { source, fat, slots, .. } = state;
+        let State {
+            source, fat, slots, ..
+        } = state;
         let place @ (block, offset) = place_of(entry);
         let device_block = card::device_block(&fat.layout, block).ok_or(Error::Inconsistent)?;
-        let (before, bytes) = slots.entry(device_block, offset).ok_or(Error::Inconsistent)?;
+        let (before, bytes) = slots
+            .entry(device_block, offset)
+            .ok_or(Error::Inconsistent)?;
         name::push(self.path, before, bytes).map_err(|_| Error::PathTooLong { max: MAX_PATH })?;
         let on_disk = OnDiskDirEntry::new(bytes);
         let high = match fat.layout.kind {
@@ -301,13 +351,21 @@ impl<R: FnMut(&FileSum<'_>)> Walk<'_, R> {
         };
         let cluster = high | u32::from(on_disk.first_cluster_lo());
         if entry.attributes.is_directory() {
-            return Ok(Some(Subdirectory { name: entry.name.clone(), cluster, place }));
+            return Ok(Some(Subdirectory {
+                name: entry.name,
+                cluster,
+                place,
+            }));
         }
         let (sha256, clusters) = contents::digest(fat, *source, cluster, entry.size)?;
         count(&mut self.clusters, clusters, fat.layout.clusters)?;
         self.totals.files += 1;
         self.totals.bytes += u64::from(entry.size);
-        (self.report)(&FileSum { path: self.path, bytes: entry.size, sha256 });
+        (self.report)(&FileSum {
+            path: self.path,
+            bytes: entry.size,
+            sha256,
+        });
         Ok(None)
     }
 }
@@ -317,7 +375,15 @@ fn place_of(entry: &DirEntry) -> Place {
 }
 
 /// Adds a chain of `clusters` to those seen so far, of a file system that has `all`.
-fn count<E: core::error::Error + 'static>(seen: &mut u32, clusters: u32, all: u32) -> Result<(), Error<E>> {
+fn count<E: core::error::Error + 'static>(
+    seen: &mut u32,
+    clusters: u32,
+    all: u32,
+) -> Result<(), Error<E>> {
     *seen = seen.saturating_add(clusters);
-    if *seen > all { Err(Error::CrossLinked { clusters: all }) } else { Ok(()) }
+    if *seen > all {
+        Err(Error::CrossLinked { clusters: all })
+    } else {
+        Ok(())
+    }
 }

@@ -5,8 +5,10 @@
 //!
 //! - File contents are asked for in requests of up to [`MAX_REQUEST`] blocks, several of them in flight
 //!   ([`Source::prefetch`]), and are hashed where the source put them: nothing is copied.
-//! - FAT and directory blocks are wanted one at a time, and nearly always in ascending order. [`ReadAhead`] turns this
-//!   into one request per [`WINDOW`] blocks.
+//! - FAT and directory blocks are wanted one at a time, mostly in ascending order. [`ReadAhead`] turns this into one
+//!   request per [`WINDOW`] blocks.
+
+use core::ops::Range;
 
 use crate::error::Error;
 
@@ -47,16 +49,33 @@ pub trait Source {
 }
 
 /// Reads from `source`, and sees to it that exactly what was asked for comes back.
-pub(crate) fn read<S: Source>(source: &mut S, first: u32, count: u32) -> Result<&[u8], Error<S::Error>> {
+pub(crate) fn read<S: Source>(
+    source: &mut S,
+    first: u32,
+    count: u32,
+) -> Result<&[u8], Error<S::Error>> {
     let wanted = count as usize * BLOCK;
-    let bytes = source.read(first, count).map_err(|source| Error::Device { first, count, source })?;
-    if bytes.len() == wanted { Ok(bytes) } else { Err(Error::ShortRead { first, wanted, got: bytes.len() }) }
+    let bytes = source.read(first, count).map_err(|source| Error::Device {
+        first,
+        count,
+        source,
+    })?;
+    if bytes.len() == wanted {
+        Ok(bytes)
+    } else {
+        Err(Error::ShortRead {
+            first,
+            wanted,
+            got: bytes.len(),
+        })
+    }
 }
 
 /// Blocks that [`ReadAhead`] holds: 8 KiB.
 pub(crate) const WINDOW: u32 = 16;
 
-/// A window of consecutive blocks that moves forward with a reader that takes one block at a time.
+/// The consecutive blocks around the one read last. They start at a multiple of their number, so that a reader that
+/// goes backwards in small steps is served as well as one that goes forwards.
 pub(crate) struct ReadAhead {
     first: u32,
     count: u32,
@@ -65,7 +84,11 @@ pub(crate) struct ReadAhead {
 
 impl ReadAhead {
     pub(crate) const fn new() -> Self {
-        Self { first: 0, count: 0, bytes: [0; WINDOW as usize * BLOCK] }
+        Self {
+            first: 0,
+            count: 0,
+            bytes: [0; WINDOW as usize * BLOCK],
+        }
     }
 
     /// Forgets everything: the next block comes from the device.
@@ -73,27 +96,37 @@ impl ReadAhead {
         self.count = 0;
     }
 
-    /// Block `index`, which must be below `end`; no block from `end` on is read.
+    /// Block `index` of `region`, beyond which nothing is read.
     pub(crate) fn block<S: Source>(
         &mut self,
         source: &mut S,
         index: u32,
-        end: u32,
+        region: Range<u32>,
     ) -> Result<&[u8; BLOCK], Error<S::Error>> {
-        let held = index.checked_sub(self.first).filter(|&offset| offset < self.count);
-        let offset = if let Some(offset) = held {
-            offset
-        } else {
-            let count = end.saturating_sub(index).min(WINDOW);
+        if !region.contains(&index) {
+            return Err(Error::Inconsistent);
+        }
+        let held = self.first..self.first.saturating_add(self.count);
+        if !held.contains(&index) {
+            let aligned = index - index % WINDOW;
+            let first = aligned.max(region.start);
+            let count = aligned.saturating_add(WINDOW).min(region.end) - first;
             self.count = 0;
-            let bytes = read(source, index, count)?;
+            let bytes = read(source, first, count)?;
             if let Some(window) = self.bytes.get_mut(..bytes.len()) {
                 window.copy_from_slice(bytes);
-                self.first = index;
+                self.first = first;
                 self.count = count;
             }
-            0
-        };
-        self.bytes.as_chunks().0.get(offset as usize).filter(|_| offset < self.count).ok_or(Error::Inconsistent)
+        }
+        let offset = index
+            .checked_sub(self.first)
+            .filter(|&offset| offset < self.count)
+            .ok_or(Error::Inconsistent)?;
+        self.bytes
+            .as_chunks()
+            .0
+            .get(offset as usize)
+            .ok_or(Error::Inconsistent)
     }
 }

@@ -89,6 +89,11 @@ impl core::fmt::Display for ConfigError {
 }
 
 impl Env {
+    /// The configuration as the system description has it, JSON; empty if there is none.
+    pub fn config_text(&self) -> &'static [u8] {
+        self.config
+    }
+
     /// The configuration, checked completely.
     pub fn config<T: Deserialize<'static>>(&self) -> Result<T, ConfigError> {
         if self.config.is_empty() {

@@ -23,14 +23,18 @@
 //! - [`platform`]: accounts, dataspaces, domains;
 //! - [`server`]: the loop of a server;
 //! - [`signal`]: waiting for events; [`log`](mod@log): output; [`heap`]: dynamic memory for those who want it;
+//! - [`block`]: a Block session as a client uses it;
+//! - [`mark`]: marks for measuring;
 //! - [`gate`], [`cap`]: the way into the kernel, and capabilities.
 #![no_std]
 
+pub mod block;
 pub mod cap;
 pub mod env;
 pub mod gate;
 pub mod heap;
 pub mod log;
+pub mod mark;
 pub mod platform;
 pub mod server;
 pub mod signal;

@@ -340,12 +340,13 @@ impl Attached {
         }
     }
 
-    /// The content of a boot module, which nobody can write.
+    /// The content as plain memory.
     ///
     /// # Safety
-    /// The dataspace is a boot module other than core's log.
+    /// Nobody writes to it while the reference lives: it is a boot module other than core's log, or memory that a device has
+    /// finished with.
     pub unsafe fn content(&self) -> &[u8] {
-        // SAFETY: the region is mapped until `self` is dropped, and by this function's contract its bytes never change.
+        // SAFETY: the region is mapped until `self` is dropped, and by this function's contract its bytes do not change.
         unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(self.address()), self.bytes()) }
     }
 

@@ -36,22 +36,22 @@ pub struct OpenRequest {
 
 /// An answer to a session's request.
 #[derive(Debug)]
-pub struct Answer {
-    /// Words.
-    pub message: Message,
-    /// Slot of a capability to go with it.
-    pub capability: Option<u32>,
+pub enum Answer {
+    /// Words, and the slot of a capability to go with them.
+    Now(Message, Option<u32>),
+    /// The server has [kept the right to answer](Capability::save_reply) and does so later.
+    Later,
 }
 
 impl Answer {
     /// An answer of words only.
     pub fn words(words: &[u32]) -> Self {
-        Self { message: Message::from_words(0, words), capability: None }
+        Self::Now(Message::from_words(0, words), None)
     }
 
-    /// An answer with a capability.
-    pub fn capability(slot: u32) -> Self {
-        Self { message: Message::new(0), capability: Some(slot) }
+    /// An answer with a capability, and words.
+    pub fn capability(slot: u32, words: &[u32]) -> Self {
+        Self::Now(Message::from_words(0, words), Some(slot))
     }
 }
 
@@ -82,9 +82,17 @@ pub trait Server {
     }
 
     /// Handles signals other than the parent's.
-    fn signal<'s>(&mut self, signals: u32, sessions: impl Iterator<Item = &'s mut Self::Session>)
-    where
-        Self::Session: 's;
+    fn signal(&mut self, signals: u32, sessions: Sessions<'_, Self::Session>);
+}
+
+/// The open sessions of a server.
+pub struct Sessions<'s, S>(&'s mut [Option<Open<S>>]);
+
+impl<S> Sessions<'_, S> {
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut S> {
+        self.0.iter_mut().flatten().map(|open| &mut open.session)
+    }
 }
 
 struct Open<S> {
@@ -112,7 +120,7 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
                 handle_parent(server, &mut sessions);
             }
             if signals & !PARENT_SIGNAL != 0 {
-                server.signal(signals & !PARENT_SIGNAL, sessions.iter_mut().flatten().map(|open| &mut open.session));
+                server.signal(signals & !PARENT_SIGNAL, Sessions(&mut sessions));
             }
             gate::set_receive(receiver.slot());
             incoming = gate::recv(slot::ENDPOINT);
@@ -145,12 +153,15 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
             Some(open) => server.request(&mut open.session, &message, received),
             None => Err(Error::Gone),
         };
-        let label = Error::label(&result);
-        let Answer { mut message, capability } = result.unwrap_or_else(|_| Answer::words(&[]));
-        message.label = label;
-        let registers = match capability {
-            Some(slot) => load(slot::ENDPOINT, &message, &[slot]),
-            None => load(slot::ENDPOINT, &message, &[]),
+        let registers = match result {
+            Ok(Answer::Now(message, Some(slot))) => load(slot::ENDPOINT, &message, &[slot]),
+            Ok(Answer::Now(message, None)) => load(slot::ENDPOINT, &message, &[]),
+            Ok(Answer::Later) => {
+                gate::set_receive(receiver.slot());
+                incoming = gate::recv(slot::ENDPOINT);
+                continue;
+            }
+            Err(error) => load(slot::ENDPOINT, &Message::new(error as u32), &[]),
         };
         gate::set_receive(receiver.slot());
         incoming = gate::reply_recv(registers);
@@ -196,7 +207,12 @@ fn open_session<S: Server>(
     let (index, place) =
         sessions.iter_mut().enumerate().find(|(_, place)| place.is_none()).ok_or(Error::Busy)?;
     let endpoint = Capability::mint(slot::ENDPOINT, ENDPOINT_BADGE | index as u32)?;
-    let session = server.open(open, account)?;
+    // What the session's account lacks, the client has donated too little of.
+    let session = server.open(open, account).map_err(|error| match error {
+        Error::OutOfRam => Error::InsufficientRam,
+        Error::OutOfCaps => Error::InsufficientCaps,
+        error => error,
+    })?;
     let slot = endpoint.slot();
     *place = Some(Open { request, session, endpoint });
     Ok(slot)

@@ -22,6 +22,20 @@ impl Signal {
         self.0
     }
 
+    /// Lets an interrupt raise this signal.
+    pub fn bind(self, interrupt: &Capability) -> Result<(), Error> {
+        // The kernel keeps a copy of its own.
+        let notification = self.capability()?;
+        match gate::irq_bind(interrupt.slot(), notification.slot()) {
+            0 => {
+                // Deleting the capability would undo the binding.
+                core::mem::forget(notification);
+                Ok(())
+            }
+            _ => Err(Error::Kernel),
+        }
+    }
+
     /// A capability that raises this signal, to be handed to others.
     pub fn capability(self) -> Result<Capability, Error> {
         Capability::mint(slot::NOTIFICATION, self.0)

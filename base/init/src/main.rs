@@ -50,7 +50,8 @@ type Reply = Option<(Message, Option<Capability>)>;
 
 fn run(_: Env) -> Result<(), Error> {
     component::log::use_core();
-    log!("init: started");
+    log!("started");
+    component::mark::end::<{ component::mark::interval::BOOT }>();
     Domain::own().free_memory()?;
     let (rom, bytes) = Domain::own().rom("system")?;
     let attached = Attached::new(&rom, 0, None)?;
@@ -382,7 +383,7 @@ fn open_core(service: Service, name: &str, notification: Option<Capability>) -> 
             Some(rom.into_capability())
         }
         Service::Hardware => Some(Domain::own().hardware()?),
-        Service::Timer | Service::Block | Service::Devices => return Err(Error::Denied),
+        Service::Timer | Service::Block | Service::Devices | Service::Echo => return Err(Error::Denied),
     };
     Ok((Message::from_words(0, &[CORE_SESSION]), capability))
 }

@@ -103,70 +103,69 @@ pub struct Info {
     pub buffer: u32,
 }
 
-/// The server's side of the rings.
-#[derive(Debug)]
-pub struct ServerRings<'a> {
-    requests: Consumer<'a, SLOTS, REQUEST_WORDS>,
-    completions: Producer<'a, SLOTS, COMPLETION_WORDS>,
+/// The server's side of the rings. `memory` is always the attached dataspace of the rings.
+#[derive(Debug, Default)]
+pub struct ServerRings {
+    requests: Consumer<0, SLOTS, REQUEST_WORDS>,
+    completions: Producer<COMPLETIONS, SLOTS, COMPLETION_WORDS>,
 }
 
-impl<'a> ServerRings<'a> {
+impl ServerRings {
     /// The server's side of rings in zero-filled memory of at least [`RING_WORDS`].
-    pub fn new(memory: &'a [AtomicU32]) -> Option<Self> {
-        let completions = Producer::new(memory.get(COMPLETIONS..)?)?;
-        Some(Self { requests: Consumer::new(memory)?, completions })
+    pub const fn new() -> Self {
+        Self { requests: Consumer::new(), completions: Producer::new() }
     }
 
     /// Takes the next request.
     #[inline]
-    pub fn next(&mut self) -> Option<Request> {
-        self.requests.pop().map(Request::from_words)
+    pub fn next(&mut self, memory: &[AtomicU32]) -> Option<Request> {
+        self.requests.pop(memory).map(Request::from_words)
     }
 
     /// Announces that the next request must be signalled. `false`: there is one already.
     #[inline]
-    pub fn prepare_wait(&self) -> bool {
-        self.requests.prepare_wait()
+    pub fn prepare_wait(&self, memory: &[AtomicU32]) -> bool {
+        self.requests.prepare_wait(memory)
     }
 
-    /// Reports the end of a request; `true` if the client must be signalled. A client that has no room for its completions loses them.
+    /// Reports the end of a request; `true` if the client must be signalled. A client that has no room for its completions
+    /// loses them.
     #[inline]
-    pub fn complete(&mut self, completion: Completion) -> bool {
+    pub fn complete(&mut self, memory: &[AtomicU32], completion: Completion) -> bool {
         let status = Error::label(&completion.result);
-        self.completions.push([completion.tag, status]) && self.completions.must_signal()
+        self.completions.push(memory, [completion.tag, status]) && self.completions.must_signal(memory)
     }
 }
 
 /// The client's side of the rings.
-#[derive(Debug)]
-pub struct ClientRings<'a> {
-    requests: Producer<'a, SLOTS, REQUEST_WORDS>,
-    completions: Consumer<'a, SLOTS, COMPLETION_WORDS>,
+#[derive(Debug, Default)]
+pub struct ClientRings {
+    requests: Producer<0, SLOTS, REQUEST_WORDS>,
+    completions: Consumer<COMPLETIONS, SLOTS, COMPLETION_WORDS>,
 }
 
-impl<'a> ClientRings<'a> {
+impl ClientRings {
     /// The client's side of rings in memory of at least [`RING_WORDS`] that the server made.
-    pub fn new(memory: &'a [AtomicU32]) -> Option<Self> {
-        let completions = Consumer::new(memory.get(COMPLETIONS..)?)?;
-        Some(Self { requests: Producer::new(memory)?, completions })
+    pub const fn new() -> Self {
+        Self { requests: Producer::new(), completions: Consumer::new() }
     }
 
     /// Submits a request; `None` if the ring is full, else whether the server must be signalled.
     #[inline]
-    pub fn submit(&mut self, request: Request) -> Option<bool> {
-        self.requests.push(request.to_words()).then(|| self.requests.must_signal())
+    pub fn submit(&mut self, memory: &[AtomicU32], request: Request) -> Option<bool> {
+        self.requests.push(memory, request.to_words()).then(|| self.requests.must_signal(memory))
     }
 
     /// Takes the next completion.
     #[inline]
-    pub fn completion(&mut self) -> Option<Completion> {
-        self.completions.pop().map(|[tag, status]| Completion { tag, result: Error::check(status) })
+    pub fn completion(&mut self, memory: &[AtomicU32]) -> Option<Completion> {
+        self.completions.pop(memory).map(|[tag, status]| Completion { tag, result: Error::check(status) })
     }
 
     /// Announces that the next completion must be signalled. `false`: there is one already.
     #[inline]
-    pub fn prepare_wait(&self) -> bool {
-        self.completions.prepare_wait()
+    pub fn prepare_wait(&self, memory: &[AtomicU32]) -> bool {
+        self.completions.prepare_wait(memory)
     }
 }
 
@@ -212,20 +211,20 @@ mod tests {
     #[test]
     fn requests_and_completions_cross_the_rings() {
         let memory: Vec<AtomicU32> = (0..RING_WORDS).map(|_| AtomicU32::new(0)).collect();
-        let mut server = ServerRings::new(&memory).unwrap();
-        let mut client = ClientRings::new(&memory).unwrap();
+        let mut server = ServerRings::new();
+        let mut client = ClientRings::new();
         let request =
             Request { operation: Some(Operation::Write), block: 77, count: 0x00ff_ffff, offset: 4096, tag: 3 };
-        assert!(server.prepare_wait());
-        assert_eq!(client.submit(request), Some(true));
-        assert_eq!(client.submit(Request { operation: None, ..request }), Some(false));
-        assert_eq!(server.next(), Some(request));
-        assert_eq!(server.next().unwrap().operation, None);
-        assert_eq!(server.next(), None);
-        assert!(!server.complete(Completion { tag: 3, result: Err(Error::Device) }));
-        assert!(!client.prepare_wait());
-        assert_eq!(client.completion(), Some(Completion { tag: 3, result: Err(Error::Device) }));
-        assert!(client.prepare_wait());
-        assert!(server.complete(Completion { tag: 4, result: Ok(()) }));
+        assert!(server.prepare_wait(&memory));
+        assert_eq!(client.submit(&memory, request), Some(true));
+        assert_eq!(client.submit(&memory, Request { operation: None, ..request }), Some(false));
+        assert_eq!(server.next(&memory), Some(request));
+        assert_eq!(server.next(&memory).unwrap().operation, None);
+        assert_eq!(server.next(&memory), None);
+        assert!(!server.complete(&memory, Completion { tag: 3, result: Err(Error::Device) }));
+        assert!(!client.prepare_wait(&memory));
+        assert_eq!(client.completion(&memory), Some(Completion { tag: 3, result: Err(Error::Device) }));
+        assert!(client.prepare_wait(&memory));
+        assert!(server.complete(&memory, Completion { tag: 4, result: Ok(()) }));
     }
 }

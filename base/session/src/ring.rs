@@ -25,106 +25,109 @@ pub const fn words(slots: usize, width: usize) -> usize {
     HEADER + slots * width
 }
 
-/// One side of a ring of `SLOTS` entries (a power of two) of `WIDTH` words.
-#[derive(Debug)]
-struct Ring<'a, const SLOTS: usize, const WIDTH: usize> {
+/// The words of a ring of `SLOTS` entries (a power of two) of `WIDTH` words that starts at word `BASE` of shared memory.
+struct Ring<'a, const WIDTH: usize> {
     head: &'a AtomicU32,
     tail: &'a AtomicU32,
     waiting: &'a AtomicU32,
     entries: &'a [[AtomicU32; WIDTH]],
 }
 
-impl<'a, const SLOTS: usize, const WIDTH: usize> Ring<'a, SLOTS, WIDTH> {
-    fn new(memory: &'a [AtomicU32]) -> Option<Self> {
+impl<'a, const WIDTH: usize> Ring<'a, WIDTH> {
+    #[inline(always)]
+    fn at<const BASE: usize, const SLOTS: usize>(memory: &'a [AtomicU32]) -> Option<Self> {
         const { assert!(SLOTS.is_power_of_two()) };
-        let [head, tail, waiting, _, entries @ ..] = memory else { return None };
-        let entries = entries.as_chunks().0.get(..SLOTS)?;
-        Some(Self { head, tail, waiting, entries })
+        let [head, tail, waiting, _, entries @ ..] = memory.get(BASE..)? else { return None };
+        Some(Self { head, tail, waiting, entries: entries.as_chunks().0.get(..SLOTS)? })
     }
 
-    fn entry(&self, count: u32) -> Option<&'a [AtomicU32; WIDTH]> {
+    #[inline(always)]
+    fn entry<const SLOTS: usize>(&self, count: u32) -> Option<&'a [AtomicU32; WIDTH]> {
         self.entries.get(count as usize % SLOTS)
     }
 }
 
-/// The producing side.
-#[derive(Debug)]
-pub struct Producer<'a, const SLOTS: usize, const WIDTH: usize> {
-    ring: Ring<'a, SLOTS, WIDTH>,
-    /// What this side has published, kept where the other cannot change it.
+/// The producing side. It keeps its own count where the other side cannot change it; the memory is passed to each
+/// call, because whoever owns the attachment also owns this.
+#[derive(Debug, Default)]
+pub struct Producer<const BASE: usize, const SLOTS: usize, const WIDTH: usize> {
     head: u32,
 }
 
-impl<'a, const SLOTS: usize, const WIDTH: usize> Producer<'a, SLOTS, WIDTH> {
-    /// The producing side of the ring at the start of `memory`, which is zero-filled; `None` if it does not fit there.
-    pub fn new(memory: &'a [AtomicU32]) -> Option<Self> {
-        Ring::new(memory).map(|ring| Self { ring, head: 0 })
+impl<const BASE: usize, const SLOTS: usize, const WIDTH: usize> Producer<BASE, SLOTS, WIDTH> {
+    /// The producing side of a ring in zero-filled memory.
+    pub const fn new() -> Self {
+        Self { head: 0 }
     }
 
-    /// Publishes an entry; `false` if the ring is full.
+    /// Publishes an entry; `false` if the ring is full, or the memory too small for it.
     #[must_use]
     #[inline]
-    pub fn push(&mut self, entry: [u32; WIDTH]) -> bool {
-        let used = self.head.wrapping_sub(self.ring.tail.load(Ordering::Acquire));
+    pub fn push(&mut self, memory: &[AtomicU32], entry: [u32; WIDTH]) -> bool {
+        let Some(ring) = Ring::<WIDTH>::at::<BASE, SLOTS>(memory) else { return false };
+        let used = self.head.wrapping_sub(ring.tail.load(Ordering::Acquire));
         if used >= SLOTS as u32 {
             return false;
         }
-        let Some(place) = self.ring.entry(self.head) else { return false };
+        let Some(place) = ring.entry::<SLOTS>(self.head) else { return false };
         for (to, from) in place.iter().zip(entry) {
             to.store(from, Ordering::Relaxed);
         }
         self.head = self.head.wrapping_add(1);
-        self.ring.head.store(self.head, Ordering::SeqCst);
+        ring.head.store(self.head, Ordering::SeqCst);
         true
     }
 
     /// Whether the consumer waits and must be signalled. Says so only once.
     #[inline]
-    pub fn must_signal(&self) -> bool {
-        self.ring.waiting.load(Ordering::SeqCst) != 0 && self.ring.waiting.swap(0, Ordering::SeqCst) != 0
+    pub fn must_signal(&self, memory: &[AtomicU32]) -> bool {
+        Ring::<WIDTH>::at::<BASE, SLOTS>(memory).is_some_and(|ring| {
+            ring.waiting.load(Ordering::SeqCst) != 0 && ring.waiting.swap(0, Ordering::SeqCst) != 0
+        })
     }
 }
 
 /// The consuming side.
-#[derive(Debug)]
-pub struct Consumer<'a, const SLOTS: usize, const WIDTH: usize> {
-    ring: Ring<'a, SLOTS, WIDTH>,
+#[derive(Debug, Default)]
+pub struct Consumer<const BASE: usize, const SLOTS: usize, const WIDTH: usize> {
     tail: u32,
 }
 
-impl<'a, const SLOTS: usize, const WIDTH: usize> Consumer<'a, SLOTS, WIDTH> {
-    /// The consuming side of the ring at the start of `memory`, which is zero-filled; `None` if it does not fit there.
-    pub fn new(memory: &'a [AtomicU32]) -> Option<Self> {
-        Ring::new(memory).map(|ring| Self { ring, tail: 0 })
+impl<const BASE: usize, const SLOTS: usize, const WIDTH: usize> Consumer<BASE, SLOTS, WIDTH> {
+    /// The consuming side of a ring in zero-filled memory.
+    pub const fn new() -> Self {
+        Self { tail: 0 }
     }
 
     /// Takes the oldest entry.
     #[inline]
-    pub fn pop(&mut self) -> Option<[u32; WIDTH]> {
-        let published = self.ring.head.load(Ordering::Acquire).wrapping_sub(self.tail);
+    pub fn pop(&mut self, memory: &[AtomicU32]) -> Option<[u32; WIDTH]> {
+        let ring = Ring::<WIDTH>::at::<BASE, SLOTS>(memory)?;
+        let published = ring.head.load(Ordering::Acquire).wrapping_sub(self.tail);
         if published == 0 || published > SLOTS as u32 {
             return None;
         }
-        let place = self.ring.entry(self.tail)?;
+        let place = ring.entry::<SLOTS>(self.tail)?;
         let mut entry = [0; WIDTH];
         for (to, from) in entry.iter_mut().zip(place) {
             *to = from.load(Ordering::Relaxed);
         }
         self.tail = self.tail.wrapping_add(1);
-        self.ring.tail.store(self.tail, Ordering::Release);
+        ring.tail.store(self.tail, Ordering::Release);
         Some(entry)
     }
 
     /// Announces that this side is about to wait for a signal. `false`: there is an entry already; do not wait.
     #[must_use]
     #[inline]
-    pub fn prepare_wait(&self) -> bool {
-        self.ring.waiting.store(1, Ordering::SeqCst);
-        let published = self.ring.head.load(Ordering::SeqCst).wrapping_sub(self.tail);
+    pub fn prepare_wait(&self, memory: &[AtomicU32]) -> bool {
+        let Some(ring) = Ring::<WIDTH>::at::<BASE, SLOTS>(memory) else { return true };
+        ring.waiting.store(1, Ordering::SeqCst);
+        let published = ring.head.load(Ordering::SeqCst).wrapping_sub(self.tail);
         if published == 0 || published > SLOTS as u32 {
             return true;
         }
-        self.ring.waiting.store(0, Ordering::SeqCst);
+        ring.waiting.store(0, Ordering::SeqCst);
         false
     }
 }
@@ -142,31 +145,31 @@ mod tests {
     #[test]
     fn entries_come_out_in_order_and_a_full_ring_refuses() {
         let memory = memory();
-        let mut producer = Producer::<8, 2>::new(&memory).unwrap();
-        let mut consumer = Consumer::<8, 2>::new(&memory).unwrap();
+        let mut producer = Producer::<0, 8, 2>::new();
+        let mut consumer = Consumer::<0, 8, 2>::new();
         for round in 0..5 {
             for entry in 0..8 {
-                assert!(producer.push([round, entry]));
+                assert!(producer.push(&memory, [round, entry]));
             }
-            assert!(!producer.push([9, 9]));
+            assert!(!producer.push(&memory, [9, 9]));
             for entry in 0..8 {
-                assert_eq!(consumer.pop(), Some([round, entry]));
+                assert_eq!(consumer.pop(&memory), Some([round, entry]));
             }
-            assert_eq!(consumer.pop(), None);
+            assert_eq!(consumer.pop(&memory), None);
         }
     }
 
     #[test]
     fn a_lying_peer_is_an_empty_or_full_ring() {
         let memory = memory();
-        let mut producer = Producer::<8, 2>::new(&memory).unwrap();
-        let mut consumer = Consumer::<8, 2>::new(&memory).unwrap();
+        let mut producer = Producer::<0, 8, 2>::new();
+        let mut consumer = Consumer::<0, 8, 2>::new();
         memory[0].store(1000, Ordering::Relaxed);
-        assert_eq!(consumer.pop(), None);
-        assert!(consumer.prepare_wait());
+        assert_eq!(consumer.pop(&memory), None);
+        assert!(consumer.prepare_wait(&memory));
         memory[1].store(77, Ordering::Relaxed);
-        assert!(!producer.push([1, 2]));
-        assert!(Producer::<8, 2>::new(&memory[..10]).is_none());
+        assert!(!producer.push(&memory, [1, 2]));
+        assert!(!Producer::<0, 8, 2>::new().push(&memory[..10], [1, 2]));
     }
 
     #[test]
@@ -175,24 +178,24 @@ mod tests {
         let signals = Arc::new((std::sync::Mutex::new(0u32), std::sync::Condvar::new()));
         let (theirs, their_signals) = (memory.clone(), signals.clone());
         let thread = std::thread::spawn(move || {
-            let mut producer = Producer::<8, 2>::new(&theirs).unwrap();
+            let mut producer = Producer::<0, 8, 2>::new();
             for entry in 0..20_000 {
-                while !producer.push([entry, !entry]) {
+                while !producer.push(&theirs, [entry, !entry]) {
                     std::thread::yield_now();
                 }
-                if producer.must_signal() {
+                if producer.must_signal(&theirs) {
                     *their_signals.0.lock().unwrap() += 1;
                     their_signals.1.notify_one();
                 }
             }
         });
-        let mut consumer = Consumer::<8, 2>::new(&memory).unwrap();
+        let mut consumer = Consumer::<0, 8, 2>::new();
         for expected in 0..20_000 {
             let entry = loop {
-                if let Some(entry) = consumer.pop() {
+                if let Some(entry) = consumer.pop(&memory) {
                     break entry;
                 }
-                if consumer.prepare_wait() {
+                if consumer.prepare_wait(&memory) {
                     let mut count = signals.0.lock().unwrap();
                     while *count == 0 {
                         count = signals.1.wait(count).unwrap();

@@ -20,6 +20,8 @@ pub enum Service {
     Rom = 4,
     /// Physical registers and interrupts. Offered by core alone, for a device manager.
     Hardware = 5,
+    /// Answers what it is sent; for measurements and tests.
+    Echo = 6,
 }
 
 impl Service {

@@ -29,6 +29,11 @@ protocol! {
     }
 }
 
+/// Label of [`TimerRequest::Now`], for servers that answer it in registers.
+pub const NOW: u32 = 1;
+/// Label of [`TimerRequest::Set`].
+pub const SET: u32 = 2;
+
 /// Least period of a repeating timeout, in microseconds.
 pub const MIN_PERIOD: u32 = 100;
 
@@ -60,7 +65,7 @@ impl<T: Transport> Client<T> {
     /// The time in microseconds.
     #[inline]
     pub fn now(&self) -> Result<u64, Error> {
-        let (label, [low, high, ..]) = self.0.call_words(1, [0; 4], 0);
+        let (label, [low, high, ..]) = self.0.call_words(NOW, [0; 4], 0);
         Error::check(label).map(|()| from_words(low, high))
     }
 
@@ -68,7 +73,7 @@ impl<T: Transport> Client<T> {
     #[inline]
     pub fn set(&self, time: u64) -> Result<u64, Error> {
         let [low, high] = to_words(time);
-        let (label, [low, high, ..]) = self.0.call_words(2, [low, high, 0, 0], 2);
+        let (label, [low, high, ..]) = self.0.call_words(SET, [low, high, 0, 0], 2);
         Error::check(label).map(|()| from_words(low, high))
     }
 

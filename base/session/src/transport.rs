@@ -16,3 +16,20 @@ pub trait Transport {
     /// A call of `count` words, at most four, and an answer of at most four; nothing but registers.
     fn call_words(&self, label: u32, words: [u32; 4], count: u32) -> (u32, [u32; 4]);
 }
+
+impl<T: Transport> Transport for &T {
+    type Capability = T::Capability;
+
+    fn call(&self, message: &Message, caps: &[u32]) -> Result<Message, Error> {
+        (**self).call(message, caps)
+    }
+
+    fn call_for_cap(&self, message: &Message, caps: &[u32]) -> Result<(Message, Option<Self::Capability>), Error> {
+        (**self).call_for_cap(message, caps)
+    }
+
+    #[inline]
+    fn call_words(&self, label: u32, words: [u32; 4], count: u32) -> (u32, [u32; 4]) {
+        (**self).call_words(label, words, count)
+    }
+}

@@ -155,7 +155,13 @@ impl<K: Kernel> System<'_, K> {
                 self.note(clean);
                 let revoked = self.kernel.revoke(slot);
                 self.note(revoked);
-                self.keep_spare(account, key, kind)?;
+                if kind.spare().is_some() {
+                    self.keep_spare(account, key, kind)?;
+                } else {
+                    // A CNode is not fit for reuse: it goes, and its part of the slab rests until the slab is empty.
+                    self.empty_run(slot, 1);
+                    self.piece_mut(key)?.live = false;
+                }
                 let slab_object = self.slab_mut(slab)?;
                 slab_object.live = slab_object.live.saturating_sub(1);
                 if slab_object.live == 0 {
@@ -185,13 +191,15 @@ impl<K: Kernel> System<'_, K> {
         };
         self.give_block(account, block, true);
         while let Some(piece) = at {
-            self.unlink_spare(account, piece)?;
-            let (slot, next) = {
+            let (kind, slot, next) = {
                 let piece = self.piece(piece)?;
-                (piece.slot, piece.next_in_slab)
+                (piece.kind, piece.slot, piece.next_in_slab)
             };
-            // The revoke of the slab's memory has emptied the slot.
-            self.give_run(slot, 1);
+            if kind.spare().is_some() {
+                self.unlink_spare(account, piece)?;
+                // The revoke of the slab's memory has emptied the slot.
+                self.give_run(slot, 1);
+            }
             self.remove(piece)?;
             at = next;
         }

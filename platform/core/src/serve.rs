@@ -113,9 +113,11 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         }
     }
 
-    /// The dataspace that core's log is written to.
-    pub fn set_log_rom(&mut self, dataspace: Key) {
+    /// The dataspace that core's log is written to. Its reader keeps count in it, so it is writeable.
+    pub fn set_log_rom(&mut self, dataspace: Key) -> Result<()> {
+        self.system.dataspace_mut(dataspace)?.kind = Kind::Ram;
         self.log_rom = Some(dataspace);
+        Ok(())
     }
 
     /// Writes a line of core's own.

@@ -129,7 +129,7 @@ pub(super) fn start(boot_info: BootInfo) -> Result<Started, StartError> {
     let (ring, frame) = image::log_ring(boot_info);
     server.log.set_ring(ring);
     let rom = server.system.create_rom(frame, PAGE).map_err(|error| StartError::Step("log", error))?;
-    server.set_log_rom(rom);
+    server.set_log_rom(rom).map_err(|error| StartError::Step("log", error))?;
     server.prepare_roms().map_err(|error| StartError::Step("boot modules", error))?;
     server.say(format_args!("Zelkova on seL4, {} boot modules", modules.len()));
     start_init(&mut server)?;

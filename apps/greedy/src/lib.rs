@@ -1,1 +1,0 @@
-//! Eats its budget until it is refused.

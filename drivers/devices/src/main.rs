@@ -1,0 +1,156 @@
+//! The device manager as a component.
+//!
+//! It is the only component that may ask core for physical registers and interrupts. It reads the board's devicetree, and
+//! hands devices out by name, to those clients whose label its configuration allows them. What a client gets is paid by
+//! the client's session: registers, interrupts and DMA memory vanish when the session closes, and the device is free again.
+//!
+//! A DMA engine can reach all of memory, because the Zynq-7000 has no IOMMU for these masters. Whoever is given one is trusted with memory.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use component::server::{Answer, OpenRequest, Server, Sessions, serve};
+use component::{Account, Attached, Capability, Dataspace, Env, Error, Hardware, Open, log, open};
+use core::ptr::NonNull;
+use zelkova_devices::config::Config;
+use zelkova_devices::slcr::Slcr;
+use zelkova_devices::tree::{Device, DeviceTree};
+use heapless::Vec;
+use mmio::Mmio;
+use session::core::{CONTIGUOUS, WRITE};
+use session::devices::DevicesRequest;
+use session::{Label, Message, Service};
+
+/// Clients at a time.
+const SESSIONS: usize = 16;
+/// Devices that one client can hold.
+const DEVICES: usize = 4;
+const PAGE: u32 = 4096;
+
+component::entry!(run);
+
+struct Manager<'a> {
+    hardware: Hardware,
+    tree: &'a DeviceTree<'a>,
+    config: &'a Config,
+    slcr: Slcr<Mmio>,
+    ps_clk: u32,
+    /// What the last answer carried: kept until it has been sent.
+    sent: Option<Capability>,
+}
+
+struct Client<'a> {
+    label: Label,
+    account: Account,
+    devices: Vec<Device<'a>, DEVICES>,
+}
+
+fn run(env: Env) -> Result<(), Error> {
+    let session = open(&Open { caps: 2, ..Open::new(Service::Hardware) })?;
+    let hardware = Hardware::from_capability(session.capability.ok_or(Error::Invalid)?);
+    let rom = open(&Open { name: "zedboard.dtb", ..Open::new(Service::Rom) })?;
+    let blob = Attached::new(&Dataspace::from_capability(rom.capability.ok_or(Error::Invalid)?)?, 0, None)?;
+    // SAFETY: the devicetree is a boot module.
+    let tree = DeviceTree::new(unsafe { blob.content() }).map_err(|error| {
+        log!("{error}");
+        Error::Invalid
+    })?;
+    let config = Config::parse(env.config_text(), &tree).map_err(|error| {
+        log!("configuration: {error}");
+        Error::Invalid
+    })?;
+    let slcr = tree.devices().filter_map(|(_, device)| device.ok()).find(|device| device.is_compatible("xlnx,zynq-slcr"));
+    let registers = slcr.and_then(|device| device.registers.first().copied());
+    let registers = registers.ok_or(Error::NotFound)?;
+    let memory = hardware.io_memory(&Account::own(), registers.base, registers.size)?;
+    let attached = Attached::new(&memory, WRITE, None)?;
+    let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
+    // SAFETY: the registers are attached as device memory for as long as this component lives, and nobody else has that page.
+    let slcr = Slcr::new(unsafe { Mmio::new(base, attached.bytes()) });
+    let ps_clk = tree.ps_clk().ok_or(Error::NotFound)?;
+    let mut manager = Manager { hardware, tree: &tree, config: &config, slcr, ps_clk, sent: None };
+    serve::<_, SESSIONS>(&mut manager)
+}
+
+impl<'a> Server for Manager<'a> {
+    type Session = Client<'a>;
+
+    fn open(&mut self, request: &OpenRequest, account: Account) -> Result<Client<'a>, Error> {
+        self.config.policy(&request.label).ok_or(Error::Denied)?;
+        Ok(Client { label: request.label.clone(), account, devices: Vec::new() })
+    }
+
+    fn close(&mut self, _: Client<'a>) {
+        // All that the client had belongs to the session's account, which goes with the session.
+        self.sent = None;
+    }
+
+    fn request(&mut self, client: &mut Client<'a>, message: &Message, received: Option<Capability>) -> Result<Answer, Error> {
+        let (request, text) = DevicesRequest::decode(message).ok_or(Error::Invalid)?;
+        match request {
+            DevicesRequest::Find => self.find(client, &message.text(text).ok_or(Error::Invalid)?),
+            DevicesRequest::IoMem { device, index } => {
+                let region = *device_of(client, device)?.registers.get(index as usize).ok_or(Error::NotFound)?;
+                if region.base % PAGE != 0 {
+                    return Err(Error::Denied);
+                }
+                let memory = self.hardware.io_memory(&client.account, region.base, region.size)?;
+                Ok(self.send(memory.into_capability(), &[]))
+            }
+            DevicesRequest::Irq { device, index } => {
+                let number = *device_of(client, device)?.interrupts.get(index as usize).ok_or(Error::NotFound)?;
+                let handler = self.hardware.interrupt(&client.account, number)?;
+                Ok(self.send(handler, &[]))
+            }
+            DevicesRequest::DmaBuffer { bytes } => {
+                let payer = received.map(Account::from_capability);
+                let account = payer.as_ref().unwrap_or(&client.account);
+                let memory = account.create_dataspace(bytes, CONTIGUOUS)?;
+                let address = self.hardware.bus_address(&memory)?;
+                let bytes = memory.bytes();
+                Ok(self.send(memory.into_capability(), &[address, bytes]))
+            }
+            DevicesRequest::Reset { device } => {
+                let device = device_of(client, device)?.clone();
+                self.slcr.reset(&device).map_err(|error| {
+                    log!("{}: {error}", device.name);
+                    Error::Device
+                })?;
+                Ok(Answer::words(&[]))
+            }
+        }
+    }
+
+    fn signal(&mut self, _: u32, _: Sessions<'_, Client<'a>>) {}
+}
+
+fn device_of<'c, 'a>(client: &'c Client<'a>, number: u32) -> Result<&'c Device<'a>, Error> {
+    client.devices.get(number as usize).ok_or(Error::NotFound)
+}
+
+impl<'a> Manager<'a> {
+    fn find(&mut self, client: &mut Client<'a>, name: &str) -> Result<Answer, Error> {
+        let device = self.config.device(&client.label, name, self.tree).map_err(|denied| {
+            log!("{} asks for `{name}`: {denied}", client.label.as_str());
+            Error::Denied
+        })?;
+        self.slcr.enable(&device).map_err(|error| {
+            log!("{}: {error}", device.name);
+            Error::Device
+        })?;
+        let given = self.config.rate(&device, self.tree).map(core::num::NonZeroU32::get);
+        let computed = || device.clocks.first().and_then(|clock| self.slcr.rate(*clock, self.ps_clk).ok());
+        let rate = given.or_else(computed).unwrap_or(0);
+        let words = [
+            client.devices.len() as u32,
+            device.registers.len() as u32,
+            device.interrupts.len() as u32,
+            rate,
+        ];
+        client.devices.push(device).map_err(|_| Error::Busy)?;
+        Ok(Answer::words(&words))
+    }
+
+    fn send(&mut self, capability: Capability, words: &[u32]) -> Answer {
+        let slot = self.sent.insert(capability).slot();
+        Answer::capability(slot, words)
+    }
+}

@@ -1,0 +1,155 @@
+//! The timer server: one triple timer counter for any number of clients.
+//!
+//! Counter 1 of the device is the clock, counter 2 the next timeout of all. The timeouts of the clients wait in a queue.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use core::num::NonZeroU32;
+use core::ptr::NonNull;
+
+use component::server::{Answer, OpenRequest, Server, Sessions, serve};
+use component::signal::Signal;
+use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
+use mmio::Mmio;
+use session::core::WRITE;
+use session::timer::{MIN_PERIOD, NOW, SET, TimerRequest, from_words, to_words};
+use session::{Message, Service, devices};
+use zelkova_timer::{Driver, Prescaler, Timeouts};
+
+/// Clients at a time.
+const SESSIONS: usize = 24;
+const CLOCK: u32 = 1;
+const DEADLINE: u32 = 2;
+/// Name of the device in the devicetree.
+const DEVICE: &str = "timer0";
+const DEVICES_RAM: u32 = 40 * 1024;
+const DEVICES_CAPS: u32 = 8;
+
+component::entry!(run);
+
+struct Timers {
+    driver: Driver<Mmio>,
+    timeouts: Timeouts<SESSIONS>,
+    clients: [Option<Option<Capability>>; SESSIONS],
+    interrupts: [Capability; 2],
+}
+
+struct Client {
+    number: usize,
+}
+
+fn run(_: Env) -> Result<(), Error> {
+    let session = open(&Open { ram: DEVICES_RAM, caps: DEVICES_CAPS, ..Open::new(Service::Devices) })?;
+    let manager = devices::Client::new(session.capability.ok_or(Error::Invalid)?);
+    let found = manager.find(DEVICE)?;
+    let Some(clock) = NonZeroU32::new(found.clock) else {
+        log!("the device manager names no clock for `{DEVICE}`");
+        return Err(Error::Invalid);
+    };
+    let registers = Dataspace::from_capability(manager.io_memory(found.device, 0)?)?;
+    let attached = Attached::new(&registers, WRITE, None)?;
+    let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
+    // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
+    let block = unsafe { Mmio::new(base, attached.bytes()) };
+    let interrupts = [manager.interrupt(found.device, 0)?, manager.interrupt(found.device, 1)?];
+    for (interrupt, number) in interrupts.iter().zip([CLOCK, DEADLINE]) {
+        Signal::new(number).ok_or(Error::Invalid)?.bind(interrupt)?;
+    }
+    let driver = Driver::new(block, clock, Prescaler::DEFAULT);
+    log!("time starts, clock {clock} Hz");
+    let mut timers =
+        Timers { driver, timeouts: Timeouts::new(), clients: [const { None }; SESSIONS], interrupts };
+    serve::<_, SESSIONS>(&mut timers)
+}
+
+impl Timers {
+    fn rearm(&mut self) {
+        self.driver.arm(self.timeouts.earliest());
+    }
+
+    fn set(&mut self, client: usize, time: u64) -> u64 {
+        // The number is one of ours.
+        let _ = self.timeouts.set_once(client, time);
+        self.rearm();
+        self.driver.now()
+    }
+}
+
+impl Server for Timers {
+    type Session = Client;
+
+    fn open(&mut self, _: &OpenRequest, _: Account) -> Result<Client, Error> {
+        let number = self.clients.iter().position(Option::is_none).ok_or(Error::Busy)?;
+        if let Some(place) = self.clients.get_mut(number) {
+            *place = Some(None);
+        }
+        Ok(Client { number })
+    }
+
+    fn close(&mut self, client: Client) {
+        self.timeouts.cancel(client.number);
+        if let Some(place) = self.clients.get_mut(client.number) {
+            *place = None;
+        }
+        self.rearm();
+    }
+
+    #[inline(always)]
+    fn fast(&mut self, client: &mut Client, label: u32, [low, high, ..]: [u32; 4]) -> Option<[u32; 4]> {
+        let now = match label {
+            NOW => self.driver.now(),
+            SET => self.set(client.number, from_words(low, high)),
+            _ => return None,
+        };
+        let [low, high] = to_words(now);
+        Some([low, high, 0, 0])
+    }
+
+    fn request(&mut self, client: &mut Client, message: &Message, received: Option<Capability>) -> Result<Answer, Error> {
+        match TimerRequest::decode(message).ok_or(Error::Invalid)?.0 {
+            TimerRequest::Now => Ok(Answer::words(&to_words(self.driver.now()))),
+            TimerRequest::Set { low, high } => {
+                Ok(Answer::words(&to_words(self.set(client.number, from_words(low, high)))))
+            }
+            TimerRequest::Repeat { period } => {
+                if period < MIN_PERIOD {
+                    return Err(Error::Invalid);
+                }
+                let first = self.driver.now() + u64::from(period);
+                self.timeouts.set_periodic(client.number, first, period.into()).map_err(|_| Error::Invalid)?;
+                self.rearm();
+                Ok(Answer::words(&[]))
+            }
+            TimerRequest::Cancel => {
+                self.timeouts.cancel(client.number);
+                self.rearm();
+                Ok(Answer::words(&[]))
+            }
+            TimerRequest::Connect => {
+                let notification = received.ok_or(Error::Invalid)?;
+                if let Some(place) = self.clients.get_mut(client.number) {
+                    *place = Some(Some(notification));
+                }
+                Ok(Answer::words(&[]))
+            }
+        }
+    }
+
+    fn signal(&mut self, signals: u32, _: Sessions<'_, Client>) {
+        let [clock, deadline] = &self.interrupts;
+        if signals & 1 << CLOCK != 0 {
+            self.driver.handle_clock_interrupt();
+            component::gate::irq_ack(clock.slot());
+        }
+        if signals & 1 << DEADLINE != 0 {
+            self.driver.handle_deadline_interrupt();
+            component::gate::irq_ack(deadline.slot());
+        }
+        let now = self.driver.now();
+        while let Some(expired) = self.timeouts.next_expired(now) {
+            if let Some(Some(Some(notification))) = self.clients.get(expired.client) {
+                component::gate::signal(notification.slot());
+            }
+        }
+        self.rearm();
+    }
+}
