@@ -753,7 +753,8 @@ impl Kernel for Simulated {
                     taken.extend(pages.map(|page| (page, cap)));
                 }
                 _ => {
-                    return self.complain(format!("page at {address:#x}, without a table or where something is mapped"));
+                    return self
+                        .complain(format!("page at {address:#x}, without a table or where something is mapped"));
                 }
             }
         }

@@ -6,8 +6,8 @@
 //! are undone and the caller gets a typed error.
 //!
 //! An account buys memory in three ways. *Blocks* hold frames, page directories and CNodes of their own. *Slabs* of 4 KiB hold small kernel
-//! objects, front to back; an object that is no longer used is kept for the next one of its kind, and a slab without
-//! any object in use is given back whole. *Pages* and *CNodes* hold core's own bookkeeping; they stay with
+//! objects, front to back, each in an untyped of its own size: so each can be destroyed by itself, with everybody who waits at
+//! it, and its part of the slab is kept for the next object of that size. A slab without any object in use is given back whole. *Pages* and *CNodes* hold core's own bookkeeping; they stay with
 //! the account until it is closed.
 //!
 //! Closing an account destroys what was made from it, then revokes all its untypeds, so the kernel vouches that nothing survives.
@@ -21,7 +21,8 @@ use crate::buddy::{Block, CHUNK_BITS, Failure, PAGE_BITS};
 use crate::kernel::{Access, CAP_PAGE_BITS, Kernel, Object as KernelObject, Refused, Slot};
 use crate::memory::{CHUNK_NODE_BITS, Memory};
 use crate::objects::{
-    Account, CapPage, Dataspace, Device, Domain, Extent, Header, Links, Object, Piece, Region, Slab, Thread, Window,
+    Account, CapPage, Dataspace, Device, Domain, Extent, Header, Links, Object, Piece, Region, SPARE_SIZES, Slab,
+    Thread, Window,
 };
 use crate::store::{Key, Store};
 
@@ -284,7 +285,7 @@ impl<'a, K: Kernel> System<'a, K> {
             open_pages: Some(header),
             cap_pages: Some(cap_page),
             slab: None,
-            spare: [None; 4],
+            spare: [None; SPARE_SIZES],
             master: None,
         };
         let root = self.take_entry(header, Object::Account(account))?;

@@ -134,7 +134,7 @@ impl Ground {
         let label = Label::new("core").unwrap();
         let mut server = Server::new(system, Log::new(screen.clone()), &MODULES, places, label);
         let log = server.system.create_rom(Slot::top(IMAGE + 7), PAGE).unwrap();
-        server.set_log_rom(log);
+        server.set_log_rom(log).unwrap();
         server.prepare_roms().unwrap();
         let core = Core { server, screen, total, window: window.addr() };
         core.audit();
@@ -496,8 +496,12 @@ impl Books {
             Object::Piece(piece) => {
                 self.slots(owner, piece.slot, 1);
                 self.caps(owner, piece.charged.into());
-                if let Origin::Block(block) = piece.origin {
-                    self.block(owner, block, true);
+                match piece.origin {
+                    Origin::Block(block) => self.block(owner, block, true),
+                    Origin::Slab { untyped, .. } => self.slots(owner, untyped, 1),
+                }
+                if !piece.live {
+                    self.empty.insert((piece.slot.node(), piece.slot.index()));
                 }
             }
             Object::Extent(extent) => {
