@@ -220,7 +220,10 @@ impl<'a, K: Kernel> System<'a, K> {
         }
         // Without a node the next chunk cannot be opened, and that request is refused: nothing to undo here.
         let made = match self.memory.allocate(&mut self.kernel, CHUNK_NODE_BITS) {
-            Ok(block) => self.memory.make_ready(&mut self.kernel, Some(block)),
+            Ok(block) => self.memory.make_ready(&mut self.kernel, Some(block)).inspect_err(|_| {
+                let released = self.memory.release(&mut self.kernel, block);
+                self.defects += u32::from(released.is_err());
+            }),
             Err(_) => Err(Refused),
         };
         if made.is_err() {
