@@ -28,6 +28,8 @@ use crate::store::{Key, Store};
 
 /// Bytes in a page.
 pub const PAGE: u32 = 1 << PAGE_BITS;
+/// Page tables that share a block.
+const WINDOW_TABLES: usize = 4;
 /// Bytes that one page table translates.
 pub(crate) const MEGABYTE: u32 = 1 << CHUNK_BITS;
 
@@ -260,17 +262,33 @@ impl<'a, K: Kernel> System<'a, K> {
             Some(root) => self.take_block(root, PAGE_BITS, true)?,
             None => self.memory.allocate(&mut self.kernel, PAGE_BITS).map_err(|_| Error::Kernel)?,
         };
-        let directory = self.kernel.own_directory();
-        let base = (address as u32) & !(4 * MEGABYTE - 1);
-        for part in 0..1u32 << (PAGE_BITS - self.kernel.size_bits(KernelObject::PageTable).min(PAGE_BITS)) {
-            let slot = Slot::top(self.memory.take_top().ok_or(Error::Kernel)?);
-            self.kernel.retype(self.memory.untyped(block), KernelObject::PageTable, slot, 1)?;
-            if part < 4 {
-                self.kernel.map_table(slot, directory, base + part * MEGABYTE)?;
+        let mut slots = [None; WINDOW_TABLES];
+        let made = self.make_window_tables(block, (address as u32) & !(4 * MEGABYTE - 1), &mut slots);
+        match (made, self.root) {
+            (Ok(()), _) => {
+                if let Some(present) = self.tables.get_mut(word) {
+                    *present |= bit;
+                }
+            }
+            (Err(_), Some(root)) => self.give_block(root, block, true),
+            (Err(_), None) => {
+                let released = self.memory.release(&mut self.kernel, block);
+                self.note(released);
             }
         }
-        if let Some(present) = self.tables.get_mut(word) {
-            *present |= bit;
+        if made.is_err() {
+            slots.into_iter().flatten().for_each(|slot| self.memory.give_top(slot));
+        }
+        made
+    }
+
+    fn make_window_tables(&mut self, block: Block, base: u32, slots: &mut [Option<u32>; WINDOW_TABLES]) -> Result<()> {
+        let directory = self.kernel.own_directory();
+        for (megabyte, place) in (0..).zip(slots) {
+            let top = self.memory.take_top().ok_or(Error::Kernel)?;
+            *place = Some(top);
+            self.kernel.retype(self.memory.untyped(block), KernelObject::PageTable, Slot::top(top), 1)?;
+            self.kernel.map_table(Slot::top(top), directory, base + megabyte * MEGABYTE)?;
         }
         Ok(())
     }
