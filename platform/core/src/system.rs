@@ -237,14 +237,21 @@ impl<'a, K: Kernel> System<'a, K> {
     pub fn compact(&mut self) -> Result<()> {
         let root = self.root()?;
         loop {
-            let before = self.memory.free_bytes();
-            match self.memory.close_chunk(&mut self.kernel)? {
-                Some(block) => self.give_block(root, block, true),
+            let (before, was_ready) = (self.memory.free_bytes(), !self.memory.wants_node());
+            match self.memory.close_chunk(&mut self.kernel) {
+                Ok(Some(block)) => self.give_block(root, block, true),
                 // A CNode that was replaced is free already, but not yet refunded.
-                None if self.memory.free_bytes() > before => {
+                Ok(None) if self.memory.free_bytes() > before => {
                     self.refund(root, 1 << CHUNK_NODE_BITS, 0, 1 << CHUNK_NODE_BITS);
                 }
-                None => return Ok(()),
+                Ok(None) => return Ok(()),
+                Err(refused) => {
+                    if was_ready && self.memory.wants_node() {
+                        self.refund(root, 1 << CHUNK_NODE_BITS, 0, 1 << CHUNK_NODE_BITS);
+                    }
+                    self.prepare_next_chunk();
+                    return Err(refused.into());
+                }
             }
         }
     }
