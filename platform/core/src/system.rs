@@ -468,6 +468,67 @@ impl<'a, K: Kernel> System<'a, K> {
 
     /// Frees an entry and returns what was in it.
     pub(crate) fn remove(&mut self, key: Key) -> Result<Object> {
+        let (object, unused) = self.free_entry(key)?;
+        self.give_bookkeeping(unused)?;
+        Ok(object)
+    }
+
+    /// Gives bookkeeping back that holds nothing any more. A page's frame is in a CNode and a CNode's entry in a page, so one may lead
+    /// to the next, in chains whose length components determine: no recursion.
+    fn give_bookkeeping(&mut self, mut unused: Option<Unused>) -> Result<()> {
+        while let Some(now) = unused {
+            unused = match now {
+                Unused::Page(page) => {
+                    let frame = self.drop_page(page)?;
+                    let key = self.memory.cap_page(frame.node()).ok_or(Error::Kernel)?;
+                    self.free_slots(key, frame.index(), 1)?
+                }
+                Unused::CapPage(key) => {
+                    self.drop_cap_page(key)?;
+                    self.free_entry(key)?.1
+                }
+                Unused::Both(page, key) => {
+                    // First the page's frame, which is in the CNode, then the CNode.
+                    let (account, node, block) = {
+                        let cap_page = self.cap_page(key)?;
+                        (self.owner(key)?, cap_page.node, cap_page.block)
+                    };
+                    self.unlist_cap_page(account, key)?;
+                    self.memory.set_cap_page(node, None);
+                    self.drop_page(page)?;
+                    self.give_block(account, block, true);
+                    self.memory.give_top(node);
+                    None
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn drop_cap_page(&mut self, key: Key) -> Result<()> {
+        let account = self.owner(key)?;
+        let (node, block) = {
+            let page = self.cap_page(key)?;
+            (page.node, page.block)
+        };
+        self.unlist_cap_page(account, key)?;
+        self.memory.set_cap_page(node, None);
+        self.give_block(account, block, true);
+        self.memory.give_top(node);
+        Ok(())
+    }
+
+    /// The CNode of a page that holds nothing but that CNode's entry, if the CNode holds nothing but that page's frame. The
+    /// account keeps the last such pair.
+    fn lone_pair(&self, page: Key) -> Option<Unused> {
+        let header = self.header(page).ok()?;
+        let key = self.memory.cap_page(header.frame.node()).filter(|key| key.header() == page)?;
+        let slots: u32 = self.cap_page(key).ok()?.used.iter().map(|word| word.count_ones()).sum();
+        let last = header.pages == Links::default();
+        (header.used == 1 && slots == 1 && !last).then_some(Unused::Both(page, key))
+    }
+
+    fn free_entry(&mut self, key: Key) -> Result<(Object, Option<Unused>)> {
         let page = key.header();
         let (account, next, used) = {
             let header = self.header(page)?;
@@ -481,14 +542,18 @@ impl<'a, K: Kernel> System<'a, K> {
         if next.is_none() {
             self.open_page(account, page)?;
         }
-        if used == 1 && self.closing != Some(account) {
-            self.drop_page(account, page)?;
-        }
-        Ok(object)
+        let unused = match used {
+            _ if self.closing == Some(account) => None,
+            1 => Some(Unused::Page(page)),
+            2 => self.lone_pair(page),
+            _ => None,
+        };
+        Ok((object, unused))
     }
 
-    /// Gives an empty page back.
-    fn drop_page(&mut self, account: Key, page: Key) -> Result<()> {
+    /// Gives a page back and returns the slot of its frame, which is empty then but still taken.
+    fn drop_page(&mut self, page: Key) -> Result<Slot> {
+        let account = self.owner(page)?;
         self.unlink_open_page(account, page)?;
         let (links, block, frame) = {
             let header = self.header(page)?;
@@ -504,8 +569,7 @@ impl<'a, K: Kernel> System<'a, K> {
         self.store.remove_page(page);
         // Revoking the page's memory empties the slot of its frame.
         self.give_block(account, block, true);
-        self.give_run(frame, 1);
-        Ok(())
+        Ok(frame)
     }
 
     /// Puts a CNode into its account's list of those with free slots.
@@ -573,7 +637,7 @@ impl<'a, K: Kernel> System<'a, K> {
     /// Gives slots back; they must be empty.
     pub(crate) fn give_run(&mut self, first: Slot, count: u32) {
         let given = match self.memory.cap_page(first.node()) {
-            Some(key) => self.give_run_of(key, first.index(), count),
+            Some(key) => self.free_slots(key, first.index(), count).and_then(|unused| self.give_bookkeeping(unused)),
             // The CNodes of an account that is being closed are no longer looked after.
             None if self.closing.is_some() => Ok(()),
             None => Err(Error::Kernel),
@@ -581,22 +645,19 @@ impl<'a, K: Kernel> System<'a, K> {
         self.defects += u32::from(given.is_err());
     }
 
-    fn give_run_of(&mut self, key: Key, first: u32, count: u32) -> Result<()> {
+    fn free_slots(&mut self, key: Key, first: u32, count: u32) -> Result<Option<Unused>> {
         let account = self.owner(key)?;
         let page = self.cap_page_mut(key)?;
         set_run(&mut page.used, first, count, false);
-        let (listed, empty, node, block) = (page.listed, page.used == [0; 8], page.node, page.block);
+        let (listed, empty) = (page.listed, page.used == [0; 8]);
         if !listed {
             self.list_cap_page(account, key)?;
         }
-        if empty && self.closing != Some(account) {
-            self.unlist_cap_page(account, key)?;
-            self.memory.set_cap_page(node, None);
-            self.give_block(account, block, true);
-            self.memory.give_top(node);
-            self.remove(key)?;
-        }
-        Ok(())
+        Ok(match empty {
+            _ if self.closing == Some(account) => None,
+            true => Some(Unused::CapPage(key)),
+            false => self.lone_pair(key.header()),
+        })
     }
 
     pub(crate) fn empty_run(&mut self, first: Slot, count: u32) {
@@ -624,6 +685,14 @@ impl<'a, K: Kernel> System<'a, K> {
             self.empty_run(slot, 1);
         }
     }
+}
+
+/// Bookkeeping that holds nothing any more.
+enum Unused {
+    Page(Key),
+    CapPage(Key),
+    /// A page and a CNode that hold only each other.
+    Both(Key, Key),
 }
 
 /// First of `count` neighbouring zero bits.
