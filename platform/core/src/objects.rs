@@ -326,7 +326,7 @@ pub struct Interrupt {
     pub slot: Slot,
 }
 
-/// A node of a device untyped: halved on demand, never merged.
+/// A node of a device untyped, halved on demand.
 #[derive(Debug)]
 pub struct Device {
     /// Its untyped.
@@ -337,6 +337,8 @@ pub struct Device {
     pub bits: u8,
     /// Its halves.
     pub halves: Option<[Key; 2]>,
+    /// What it is a half of.
+    pub parent: Option<Key>,
     /// A leaf of 4096 bytes that somebody has.
     pub taken: bool,
     /// Core's own frame of it, which others get copies of.
