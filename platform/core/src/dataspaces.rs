@@ -521,9 +521,11 @@ impl<K: Kernel> System<'_, K> {
     }
 
     fn frame_in(&self, region: &Region, offset: u32) -> Result<Slot> {
-        // Only regions of small pages are asked for: the IPC buffers of threads.
-        let first = self.dataspace(region.dataspace)?.extents.ok_or(Error::Invalid)?;
-        if self.extent(first)?.frame_bits != PAGE_BITS {
+        // Only regions of small pages are asked for: the IPC buffers of threads. The kernel writes to those whatever the rights of
+        // their mapping, so boot modules are out of the question, and it has no window to devices.
+        let dataspace = self.dataspace(region.dataspace)?;
+        let first = dataspace.extents.ok_or(Error::Invalid)?;
+        if matches!(dataspace.kind, Kind::Rom | Kind::Device(_)) || self.extent(first)?.frame_bits != PAGE_BITS {
             return Err(Error::Invalid);
         }
         let mut index = offset / PAGE;
