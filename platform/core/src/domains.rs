@@ -257,15 +257,16 @@ impl<K: Kernel> System<'_, K> {
     ) -> Result<()> {
         let master = self.make_master(payer, key.badge())?;
         self.thread_mut(key)?.master = Some(master);
+        if let Some(notification) = notification {
+            self.kernel.bind_notification(start.tcb, notification)?;
+        }
+        self.kernel.start_thread(start)?;
+        // Last, because core cannot take it out of the domain's slot again. The thread does not run before core has answered.
         if start.fault_slot != slot::FAULT {
             self.kernel
                 .grant_minted(self.endpoint(), start.cnode, start.fault_slot, domain.badge() | FAULT_BADGE)
                 .map_err(|Refused| Error::Busy)?;
         }
-        if let Some(notification) = notification {
-            self.kernel.bind_notification(start.tcb, notification)?;
-        }
-        self.kernel.start_thread(start)?;
         Ok(())
     }
 
