@@ -151,16 +151,15 @@ impl<K: Kernel> System<'_, K> {
     /// Keeps a copy of a notification to signal when the domain's state changes.
     pub fn on_change(&mut self, domain: Key, notification: Slot) -> Result<()> {
         let account = self.owner(domain)?;
-        let old = self.domain_mut(domain)?.on_change.take();
-        if let Some(old) = old {
-            self.empty_run(old, 1);
-        }
         let slot = self.take_run(account, 1)?;
         if self.kernel.copy(notification, slot).is_err() {
             self.give_run(slot, 1);
             return Err(Error::Invalid);
         }
-        self.domain_mut(domain)?.on_change = Some(slot);
+        let old = self.domain_mut(domain)?.on_change.replace(slot);
+        if let Some(old) = old {
+            self.empty_run(old, 1);
+        }
         Ok(())
     }
 

@@ -316,10 +316,11 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             }
             DomainRequest::Hardware => Ok((heapless::Vec::new(), Some(self.hardware))),
             DomainRequest::OnLog => {
+                let notification = other(caps, 0)?;
                 // Deleting from an empty slot does nothing.
                 let _ = system.kernel.delete(self.log_signal);
                 self.on_log = None;
-                system.kernel.copy(other(caps, 0)?, self.log_signal)?;
+                system.kernel.copy(notification, self.log_signal)?;
                 self.on_log = Some(self.log_signal);
                 Ok(Reply::default())
             }
