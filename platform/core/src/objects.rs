@@ -285,8 +285,9 @@ pub struct Domain {
     pub tables: Option<Key>,
     /// Its address windows.
     pub windows: [Option<Key>; WINDOWS],
-    /// Core's capability for it, with and without the rights of a parent.
-    pub masters: [Option<Slot>; 2],
+    /// Core's capabilities for it: its own, the one with the rights of a parent, and the one that its faults come through. What a
+    /// component passes on vanishes with them.
+    pub masters: [Option<Slot>; 3],
     /// Its parent's notification.
     pub on_change: Option<Slot>,
     /// Faults so far.
