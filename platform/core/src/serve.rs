@@ -300,7 +300,11 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             }
             DomainRequest::Log => {
                 let text = message.text(text).ok_or(Error::Invalid)?;
-                self.log.line(system.label(domain)?, format_args!("{}", text.trim_end_matches('\n')));
+                let label = system.label(domain)?;
+                // Each line gets the label, so that none can be taken for another component's.
+                for line in text.split(['\n', '\r']).filter(|line| !line.is_empty()) {
+                    self.log.line(label, format_args!("{}", Printable(line)));
+                }
                 self.wake_log_reader();
                 Ok(Reply::default())
             }
@@ -460,6 +464,21 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             *rom = Some(key);
         }
         Ok((key, module.bytes))
+    }
+}
+
+/// A component's text without what could control a terminal.
+struct Printable<'a>(&'a str);
+
+impl core::fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for part in self.0.split_inclusive(char::is_control) {
+            match part.strip_suffix(|last: char| last.is_control() && last != '\t') {
+                Some(printable) => write!(f, "{printable}.")?,
+                None => f.write_str(part)?,
+            }
+        }
+        Ok(())
     }
 }
 
