@@ -403,7 +403,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         match request {
             HardwareRequest::IoMem { base, bytes } => {
                 let key = system.io_memory(own(caps, 0)?, base, bytes)?;
-                if base == self.console {
+                if self.system.device_taken(self.console) {
                     self.log.released = true;
                 }
                 Ok((heapless::Vec::new(), self.system.dataspace(key)?.master))

@@ -355,7 +355,7 @@ fn whoever_is_named_pays_for_an_attachment_and_takes_it_with_him() {
     assert_eq!(core.kernel().mappings(directory), 0);
     assert_eq!(core.size(dataspace), Ok(4 * PAGE));
     // A payer who cannot pay is told so, and nothing is attached.
-    let poor = core.create_account(init.account, 3 * PAGE, 100).unwrap();
+    let poor = core.create_account(init.account, 2 * PAGE, 100).unwrap();
     assert_eq!(core.domain(init.domain, request, &[dataspace, poor]), Err(Error::OutOfRam));
     core.audit();
     assert_eq!(core.kernel().mappings(directory), 0);
