@@ -136,11 +136,6 @@ impl<'a, K: Kernel> System<'a, K> {
         header, header_mut, Header, Header;
     }
 
-    /// Core's own endpoint.
-    pub(crate) fn endpoint(&self) -> Slot {
-        self.endpoint
-    }
-
     /// The first account.
     pub fn root(&self) -> Result<Key> {
         self.root.ok_or(Error::Kernel)

@@ -295,7 +295,7 @@ fn wrong_attachments_are_refused() {
         attach(small, 0, 0, 0, 8),
         attach(large, 0, PAGE, 0, 0),
         attach(large, 0, 0, PAGE, 0),
-        attach(large, 0x20_1000, 0, 0, 0),
+        attach(large, 0x80_1000, 0, 0, 0),
         // Where a page table is, and where none is: large pages go where core chooses.
         attach(large, 0x10_0000, 0, MIB, 0),
         attach(large, 0x80_0000, 0, MIB, 0),
