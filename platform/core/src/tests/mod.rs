@@ -26,7 +26,7 @@ use crate::domains::PARENT_BADGE;
 use crate::kernel::{Kernel, Object as KernelObject, Slot};
 use crate::log::{Console, Log};
 use crate::memory::{CHUNK_NODE_BITS, Memory, parts};
-use crate::objects::{Object, Origin};
+use crate::objects::{Object, Origin, PieceKind};
 use crate::serve::{Answer, Capability, HARDWARE_BADGE, Module, Places, Server};
 use crate::simulated::Simulated;
 use crate::store::{Key, PAGES, Store};
@@ -329,7 +329,9 @@ impl Core<'_> {
             books.note(system.owner(key).unwrap(), object);
         }
         assert_eq!(system.kernel.mappings(DIRECTORY), self.headers().count(), "pages of the store");
-        let nodes = system.kernel.count("CNode", CHUNK_NODE_BITS, RAM_AREA) as u32;
+        let in_domains =
+            self.badges(|object| matches!(object, Object::Piece(piece) if piece.kind == PieceKind::CNode(9)));
+        let nodes = (system.kernel.count("CNode", CHUNK_NODE_BITS, RAM_AREA) - in_domains.len()) as u32;
         let tables = system.kernel.tables(DIRECTORY) as u32;
         let reserve = (nodes << CHUNK_NODE_BITS) + tables / 4 * PAGE;
         let tally = books.tallies.entry(root.badge()).or_default();
