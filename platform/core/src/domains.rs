@@ -84,7 +84,7 @@ impl<K: Kernel> System<'_, K> {
             threads: None,
             tables: None,
             windows: [None; WINDOWS],
-            masters: [None; 2],
+            masters: [None; 3],
             on_change: None,
             status: DomainStatus::default(),
             priority: MAX_PRIORITY,
@@ -114,9 +114,11 @@ impl<K: Kernel> System<'_, K> {
     /// Gives a new domain the capabilities that every component starts with.
     fn equip_domain(&mut self, account: Key, key: Key) -> Result<()> {
         let own = self.make_master(account, key.badge())?;
-        self.domain_mut(key)?.masters = [Some(own), None];
+        self.domain_mut(key)?.masters = [Some(own), None, None];
         let parents = self.make_master(account, key.badge() | PARENT_BADGE)?;
-        self.domain_mut(key)?.masters = [Some(own), Some(parents)];
+        self.domain_mut(key)?.masters = [Some(own), Some(parents), None];
+        let faults = self.make_master(account, key.badge() | FAULT_BADGE)?;
+        self.domain_mut(key)?.masters = [Some(own), Some(parents), Some(faults)];
         let cnode = self.cnode_of(key)?;
         let (endpoint, notification) = {
             let domain = self.domain(key)?;
@@ -129,7 +131,7 @@ impl<K: Kernel> System<'_, K> {
         }
         self.kernel.grant(endpoint, cnode, slot::ENDPOINT)?;
         self.kernel.grant(notification, cnode, slot::NOTIFICATION)?;
-        self.kernel.grant_minted(self.endpoint(), cnode, slot::FAULT, key.badge() | FAULT_BADGE)?;
+        self.kernel.grant(faults, cnode, slot::FAULT)?;
         Ok(())
     }
 
@@ -153,16 +155,15 @@ impl<K: Kernel> System<'_, K> {
     /// Keeps a copy of a notification to signal when the domain's state changes.
     pub fn on_change(&mut self, domain: Key, notification: Slot) -> Result<()> {
         let account = self.owner(domain)?;
-        let old = self.domain_mut(domain)?.on_change.take();
-        if let Some(old) = old {
-            self.empty_run(old, 1);
-        }
         let slot = self.take_run(account, 1)?;
         if self.kernel.copy(notification, slot).is_err() {
             self.give_run(slot, 1);
             return Err(Error::Invalid);
         }
-        self.domain_mut(domain)?.on_change = Some(slot);
+        let old = self.domain_mut(domain)?.on_change.replace(slot);
+        if let Some(old) = old {
+            self.empty_run(old, 1);
+        }
         Ok(())
     }
 
@@ -259,15 +260,16 @@ impl<K: Kernel> System<'_, K> {
     ) -> Result<()> {
         let master = self.make_master(payer, key.badge())?;
         self.thread_mut(key)?.master = Some(master);
-        if start.fault_slot != slot::FAULT {
-            self.kernel
-                .grant_minted(self.endpoint(), start.cnode, start.fault_slot, domain.badge() | FAULT_BADGE)
-                .map_err(|Refused| Error::Busy)?;
-        }
         if let Some(notification) = notification {
             self.kernel.bind_notification(start.tcb, notification)?;
         }
         self.kernel.start_thread(start)?;
+        // Last, because core cannot take it out of the domain's slot again. The thread does not run before core has answered.
+        if start.fault_slot != slot::FAULT {
+            let [_, _, faults] = self.domain(domain)?.masters;
+            let faults = faults.ok_or(Error::Kernel)?;
+            self.kernel.grant(faults, start.cnode, start.fault_slot).map_err(|Refused| Error::Busy)?;
+        }
         Ok(())
     }
 

@@ -30,5 +30,9 @@ pub mod memory;
 pub mod objects;
 mod pieces;
 pub mod serve;
+#[cfg(test)]
+mod simulated;
 pub mod store;
 pub mod system;
+#[cfg(test)]
+mod tests;
