@@ -86,10 +86,10 @@ impl Store {
 
     /// A page number that is not in use, and the address of that page.
     pub fn free_page(&self) -> Option<(usize, usize)> {
-        let word = self.present.iter().position(|word| *word != u32::MAX)?;
         // Page 0 stays empty: the key of its first entry would be 0.
-        let used = self.present.get(word)? | u32::from(word == 0);
-        let page = word * 32 + used.trailing_ones() as usize;
+        let mut used = self.present.iter().enumerate().map(|(index, word)| (index, word | u32::from(index == 0)));
+        let (index, word) = used.find(|(_, word)| *word != u32::MAX)?;
+        let page = index * 32 + word.trailing_ones() as usize;
         (page < PAGES).then(|| (page, self.window.addr().get() + page * size_of::<Page>()))
     }
 

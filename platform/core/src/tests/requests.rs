@@ -808,19 +808,59 @@ fn an_account_that_is_full_says_so_and_recovers() {
     assert_eq!(core.defects(), 0);
 }
 
-/// Each page's frame is in a CNode that is remembered in the next page: giving the last one back gives all of them back.
+#[test]
+fn bookkeeping_may_grow_beyond_a_few_pages() {
+    let mut ground = Ground::new();
+    let mut core = ground.start();
+    let baseline = core.baseline();
+    let init = core.start_init(24 * MIB, 3000);
+    for _ in 0..2500 {
+        core.account(init.account, AccountRequest::CreateNotification, &[]).unwrap();
+    }
+    core.audit();
+    assert!(core.headers().count() > 80);
+    core.close_everything();
+    core.audit();
+    assert_eq!(core.baseline(), baseline);
+}
+
+/// Each page's frame is in a CNode that is remembered in an older page, whose frame is in an older CNode, and so on: giving the newest
+/// back gives all of them back.
 #[test]
 fn long_chains_of_bookkeeping_need_no_stack() {
-    std::thread::Builder::new()
-        .stack_size(256 * 1024)
-        .spawn(|| {
-            let mut ground = std::thread::Builder::new().spawn(Ground::new).unwrap().join().unwrap();
-            let mut core = ground.start();
-            let root = core.root();
-            let account = core.create_account(root, 24 * MIB, 1000).unwrap();
-            let _ = (&mut core, account);
-        })
-        .unwrap()
-        .join()
-        .unwrap();
+    const LINKS: u32 = 1000;
+    let chain = || {
+        let mut ground = std::thread::spawn(Ground::new).join().unwrap();
+        let mut core = ground.start();
+        let init = core.start_init(24 * MIB, 1000);
+        let account = core.create_account(init.account, 12 * MIB, 10).unwrap();
+        let system = &mut core.server.system;
+        let mut runs = Vec::new();
+        let mut entries = Vec::new();
+        let filler = || Object::Window(crate::objects::Window { used: [0; 8] });
+        entries.push(system.insert(key(account), filler()).unwrap());
+        for _ in 0..LINKS {
+            // A CNode in the newest page, with room for the frame of the next page.
+            runs.push(system.take_run(key(account), 254).unwrap());
+            let page = entries.last().unwrap().header();
+            while entries.last().unwrap().header() == page {
+                entries.push(system.insert(key(account), filler()).unwrap());
+            }
+        }
+        let last = entries.pop().unwrap();
+        for entry in entries {
+            system.remove(entry).unwrap();
+        }
+        for run in runs {
+            system.give_run(run, 254);
+        }
+        let before = system.ledger(key(account)).unwrap().used().ram;
+        system.remove(last).unwrap();
+        let after = system.ledger(key(account)).unwrap().used().ram;
+        assert!(before - after >= (LINKS - 1) * 2 * PAGE);
+        assert_eq!(after, 2 * PAGE);
+        core.audit();
+        assert_eq!(core.defects(), 0);
+    };
+    std::thread::Builder::new().stack_size(96 * 1024).spawn(chain).unwrap().join().unwrap();
 }
