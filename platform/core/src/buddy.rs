@@ -200,6 +200,7 @@ impl Buddy {
             }
             for chunk in first..first + count {
                 self.set_chunk_free(chunk, 0);
+                self.set(chunk, 1, 0);
             }
             self.free -= 1 << bits;
             return Ok(Block { address: (first as u32) << CHUNK_BITS, bits });

@@ -228,7 +228,8 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 let creator = own(caps, 0)?;
                 let label = system.label(creator)?.child(&label).map_err(|_| Error::Invalid)?;
                 let key = system.create_domain(account, label, slot_bits, false)?;
-                Ok((heapless::Vec::new(), system.domain(key)?.masters.last().copied().flatten()))
+                let [_, parents, _] = system.domain(key)?.masters;
+                Ok((heapless::Vec::new(), parents))
             }
             AccountRequest::CreateEndpoint => {
                 let key = system.create_piece(account, PieceKind::Endpoint)?;
@@ -380,7 +381,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             Some(Object::Dataspace(dataspace)) => dataspace.master,
             Some(Object::Thread(thread)) => thread.master,
             Some(Object::Domain(domain)) => {
-                let [own, parents] = domain.masters;
+                let [own, parents, _] = domain.masters;
                 if badge & PARENT_BADGE == 0 { own } else { parents }
             }
             _ => None,

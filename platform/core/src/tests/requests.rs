@@ -723,6 +723,25 @@ fn free_memory_is_compared_with_the_first_time() {
 }
 
 #[test]
+fn a_mebibyte_that_was_cut_before_survives_compaction() {
+    let mut ground = Ground::new();
+    let mut core = ground.start();
+    let baseline = core.baseline();
+    let init = core.start_init(16 * MIB, 200);
+    // Opens a chunk and leaves it unused.
+    let half = core.create_dataspace(init.account, MIB / 2, 0).unwrap();
+    let other = core.create_dataspace(init.account, MIB / 2, 0).unwrap();
+    for dataspace in [half, other] {
+        core.account(init.account, AccountRequest::FreeDataspace, &[dataspace]).unwrap();
+    }
+    core.create_dataspace(init.account, MIB, 0).unwrap();
+    core.domain(init.domain, DomainRequest::FreeMemory, &[]).unwrap();
+    core.audit();
+    core.close_everything();
+    assert_eq!(core.baseline(), baseline);
+}
+
+#[test]
 fn the_reader_of_the_log_is_woken_once_the_console_is_taken() {
     let mut ground = Ground::new();
     let mut core = ground.start();
