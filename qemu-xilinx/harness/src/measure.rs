@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_figure_is_the_mean_per_unit() {
-        let figures = figures(&report(), &[wanted(3, Some(0.04)), wanted(3, Some(0.03))]);
+        let figures = figures(&report(), &[wanted(3, Some(0.04)), wanted(3, Some(0.02))]);
         assert_eq!(figures[0].mean(), Some(2000.0 / 65536.0));
         assert_eq!(figures[0].problem(), None);
         assert_eq!(figures[1].problem(), None);
