@@ -113,6 +113,9 @@ impl Drop for Capability {
     }
 }
 
+/// Slot of the parent's endpoint.
+pub const PARENT: u32 = abi::slot::PARENT;
+
 /// Calls the object in `slot`: sends `message` with capabilities, waits, and returns the answer's words.
 ///
 /// # Errors

@@ -156,7 +156,7 @@ impl fmt::Display for Table<'_> {
             )?;
             match figure.wanted.goal {
                 Some(goal) if figure.least().is_some_and(|least| least <= goal) => {
-                    writeln!(f, " {:>12}  met", number(goal))?
+                    writeln!(f, " {:>12}  met", number(goal))?;
                 }
                 Some(goal) => writeln!(f, " {:>12}  MISSED", number(goal))?,
                 None => writeln!(f)?,
