@@ -1,1 +1,0 @@
-//! Shows each refusal and goes on.
