@@ -36,6 +36,7 @@ pub struct OpenRequest {
 
 /// An answer to a session's request.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "an answer lives for one reply")]
 pub enum Answer {
     /// Words, and the slot of a capability to go with them.
     Now(Message, Option<u32>),
@@ -138,17 +139,7 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
         }
         let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
         let message = store(incoming);
-        let received = if brought {
-            match Capability::reserve() {
-                Ok(next) => Some(core::mem::replace(&mut receiver, next)),
-                Err(_) => {
-                    gate::delete(receiver.slot());
-                    None
-                }
-            }
-        } else {
-            None
-        };
+        let received = if brought { receiver.take_received() } else { None };
         let result = match sessions.get_mut(index).and_then(Option::as_mut) {
             Some(open) => server.request(&mut open.session, &message, received),
             None => Err(Error::Gone),

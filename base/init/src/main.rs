@@ -97,7 +97,7 @@ impl Init {
             } else {
                 let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
                 let message = store(incoming);
-                let received = if brought { self.replace(&mut receiver) } else { None };
+                let received = if brought { receiver.take_received() } else { None };
                 self.request((incoming.slot & !ENDPOINT_BADGE) as usize, &message, received)
             };
             self.advance_ending();
@@ -118,17 +118,6 @@ impl Init {
                     gate::recv(slot::ENDPOINT)
                 }
             };
-        }
-    }
-
-    /// Takes what was received and puts an empty slot in its place.
-    fn replace(&self, receiver: &mut Capability) -> Option<Capability> {
-        match Capability::reserve() {
-            Ok(next) => Some(core::mem::replace(receiver, next)),
-            Err(_) => {
-                gate::delete(receiver.slot());
-                None
-            }
         }
     }
 

@@ -57,7 +57,8 @@ fn run(env: Env) -> Result<(), Error> {
         log!("configuration: {error}");
         Error::Invalid
     })?;
-    let slcr = tree.devices().filter_map(|(_, device)| device.ok()).find(|device| device.is_compatible("xlnx,zynq-slcr"));
+    let slcr =
+        tree.devices().filter_map(|(_, device)| device.ok()).find(|device| device.is_compatible("xlnx,zynq-slcr"));
     let registers = slcr.and_then(|device| device.registers.first().copied());
     let registers = registers.ok_or(Error::NotFound)?;
     let memory = hardware.io_memory(&Account::own(), registers.base, registers.size)?;

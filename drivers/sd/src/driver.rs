@@ -611,10 +611,10 @@ impl<'a, B: Registers> Driver<'a, B> {
             }
             State::SettingBusWidth => self.send(command::SET_BUS_WIDTH, 2, now),
             State::CheckingSwitch => {
-                self.read_short(command::SWITCH_FUNC, SwitchStatus::CHECK_HIGH_SPEED, SwitchStatus::LENGTH, now)
+                self.read_short(command::SWITCH_FUNC, SwitchStatus::CHECK_HIGH_SPEED, SwitchStatus::LENGTH, now);
             }
             State::Switching => {
-                self.read_short(command::SWITCH_FUNC, SwitchStatus::SET_HIGH_SPEED, SwitchStatus::LENGTH, now)
+                self.read_short(command::SWITCH_FUNC, SwitchStatus::SET_HIGH_SPEED, SwitchStatus::LENGTH, now);
             }
             State::SettlingSwitch => self.wait(Wait::Pause, now + time::SWITCH),
             State::Reading | State::Writing => self.transfer(now),

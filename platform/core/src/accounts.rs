@@ -4,7 +4,7 @@ use ledger::{Quota, RepayError};
 use session::Error;
 
 use crate::kernel::Kernel;
-use crate::objects::{Account, Links, Object, PieceKind};
+use crate::objects::{Account, Links, Object, PieceKind, SPARE_SIZES};
 use crate::store::{Key, Store};
 use crate::system::{Result, System, poverty};
 
@@ -29,7 +29,7 @@ impl<K: Kernel> System<'_, K> {
             open_pages: None,
             cap_pages: None,
             slab: None,
-            spare: [None; 4],
+            spare: [None; SPARE_SIZES],
             master: None,
         };
         let key = self.insert(lender, Object::Account(empty))?;
@@ -79,7 +79,7 @@ impl<K: Kernel> System<'_, K> {
         let (to, from) = self.pair(lender, borrower)?;
         from.ledger.repay(&mut to.ledger, quota).map_err(|error| match error {
             RepayError::OutOf(out_of) => poverty(out_of),
-            _ => Error::Invalid,
+            RepayError::NotTheLender { .. } => Error::Invalid,
         })
     }
 

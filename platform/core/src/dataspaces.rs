@@ -41,7 +41,7 @@ impl<K: Kernel> System<'_, K> {
         let filled = if flags & CONTIGUOUS == 0 {
             self.fill_with_blocks(account, key, bytes, flags & SMALL_PAGES != 0)
         } else {
-            self.fill_contiguous(account, key, bytes)
+            self.fill_contiguous(account, key, bytes, flags & SMALL_PAGES != 0)
         };
         match filled {
             Ok(()) => Ok(key),
@@ -94,9 +94,9 @@ impl<K: Kernel> System<'_, K> {
         Ok(())
     }
 
-    fn fill_contiguous(&mut self, account: Key, key: Key, bytes: u32) -> Result<()> {
+    fn fill_contiguous(&mut self, account: Key, key: Key, bytes: u32, small: bool) -> Result<()> {
         let bits = bytes.checked_next_power_of_two().ok_or(Error::OutOfRam)?.ilog2() as u8;
-        let extent = self.take_extent(account, bits, false)?;
+        let extent = self.take_extent(account, bits, small)?;
         let address = self.extent(extent)?.block.ok_or(Error::Kernel)?.address;
         let dataspace = self.dataspace_mut(key)?;
         dataspace.extents = Some(extent);
@@ -249,6 +249,9 @@ impl<K: Kernel> System<'_, K> {
             cached: flags & UNCACHED == 0 && !device,
         };
         let address = if address == 0 {
+            if bytes > WINDOW_MEGABYTES * MEGABYTE {
+                return Err(Error::Invalid);
+            }
             self.take_window(domain, bytes.div_ceil(MEGABYTE))?
         } else {
             self.check_address(domain, address, bytes)?;
@@ -377,8 +380,12 @@ impl<K: Kernel> System<'_, K> {
                 (extent.first, extent.frame_bits, extent.count, extent.next)
             };
             let frame = 1u32 << frame_bits;
-            // A region begins and ends between two frames.
-            if skip % frame != 0 || at % frame != 0 {
+            // A region begins and ends between two frames. Where the component chooses the address, page tables stay behind, and a
+            // section cannot take the place of one.
+            if !skip.is_multiple_of(frame)
+                || !at.is_multiple_of(frame)
+                || (frame_bits == CHUNK_BITS && at < WINDOW_BASE as u32)
+            {
                 return Err(Error::Invalid);
             }
             for index in (skip >> frame_bits).min(count)..count {
@@ -521,9 +528,11 @@ impl<K: Kernel> System<'_, K> {
     }
 
     fn frame_in(&self, region: &Region, offset: u32) -> Result<Slot> {
-        // Only regions of small pages are asked for: the IPC buffers of threads.
-        let first = self.dataspace(region.dataspace)?.extents.ok_or(Error::Invalid)?;
-        if self.extent(first)?.frame_bits != PAGE_BITS {
+        // Only regions of small pages are asked for: the IPC buffers of threads. The kernel writes to those whatever the rights of
+        // their mapping, so boot modules are out of the question, and it has no window to devices.
+        let dataspace = self.dataspace(region.dataspace)?;
+        let first = dataspace.extents.ok_or(Error::Invalid)?;
+        if matches!(dataspace.kind, Kind::Rom | Kind::Device(_)) || self.extent(first)?.frame_bits != PAGE_BITS {
             return Err(Error::Invalid);
         }
         let mut index = offset / PAGE;
@@ -546,6 +555,9 @@ impl<K: Kernel> System<'_, K> {
             }
             (region.address, region.bytes)
         };
+        if operation == 0 || operation & !(CACHE_CLEAN | CACHE_INVALIDATE) != 0 {
+            return Err(Error::Invalid);
+        }
         let end = offset.checked_add(bytes).filter(|end| *end <= size).ok_or(Error::Invalid)?;
         let directory = self.piece(self.domain(domain)?.directory)?.slot;
         let (clean, invalidate) = (operation & CACHE_CLEAN != 0, operation & CACHE_INVALIDATE != 0);

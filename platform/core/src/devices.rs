@@ -1,7 +1,7 @@
 //! Device registers and interrupts.
 //!
 //! Device memory comes from the kernel as untypeds that may be much larger than a device. They are halved on demand
-//! down to one page, and stay so: device untypeds cost the kernel nothing to split, and there are few devices. The nodes
+//! down to one page, and merged again when both halves are free: device untypeds cost the kernel nothing to split. The nodes
 //! of these trees are core's own; what a client has of a device, the frame and the interrupt handler, its account pays.
 
 use session::Error;
@@ -20,11 +20,10 @@ impl<K: Kernel> System<'_, K> {
     pub fn add_device(&mut self, slot: Slot, base: u32, bits: u8) -> Result<()> {
         let root = self.root()?;
         let next = self.devices;
-        self.devices =
-            Some(self.insert(
-                root,
-                Object::Device(Device { slot, base, bits, halves: None, taken: false, own: None, next }),
-            )?);
+        self.devices = Some(self.insert(
+            root,
+            Object::Device(Device { slot, base, bits, halves: None, parent: None, taken: false, own: None, next }),
+        )?);
         Ok(())
     }
 
@@ -32,7 +31,7 @@ impl<K: Kernel> System<'_, K> {
     pub fn io_memory(&mut self, account: Key, base: u32, bytes: u32) -> Result<Key> {
         let bytes = bytes.checked_next_multiple_of(PAGE).filter(|bytes| *bytes > 0 && *bytes <= PAGES * PAGE);
         let bytes = bytes.ok_or(Error::Invalid)?;
-        if base % PAGE != 0 || base.checked_add(bytes - 1).is_none() {
+        if !base.is_multiple_of(PAGE) || base.checked_add(bytes - 1).is_none() {
             return Err(Error::Invalid);
         }
         let key = self.new_dataspace(account, bytes, Kind::Device(base))?;
@@ -76,6 +75,7 @@ impl<K: Kernel> System<'_, K> {
             }
             Err(error) => {
                 self.device_mut(device)?.taken = false;
+                self.merge_devices(device)?;
                 Err(error)
             }
         }
@@ -95,7 +95,13 @@ impl<K: Kernel> System<'_, K> {
         while self.device(key)?.bits > PAGE_BITS {
             let halves = match self.device(key)?.halves {
                 Some(halves) => halves,
-                None => self.halve(key)?,
+                None => match self.halve(key) {
+                    Ok(halves) => halves,
+                    Err(error) => {
+                        self.merge_devices(key)?;
+                        return Err(error);
+                    }
+                },
             };
             let [low, high] = halves;
             key = if address >= self.device(high)?.base { high } else { low };
@@ -139,21 +145,61 @@ impl<K: Kernel> System<'_, K> {
             self.give_run(first, 2);
             return Err(Error::Kernel);
         }
-        let mut halves = [key; 2];
-        for (index, half) in (0..).zip(halves.iter_mut()) {
-            let device = Device {
-                slot: first.plus(index),
-                base: base + (index << bits),
-                bits,
-                halves: None,
-                taken: false,
-                own: None,
-                next: None,
-            };
-            *half = self.insert(root, Object::Device(device))?;
+        let half = |index: u32| Device {
+            slot: first.plus(index),
+            base: base + (index << bits),
+            bits,
+            halves: None,
+            parent: Some(key),
+            taken: false,
+            own: None,
+            next: None,
+        };
+        let made = self.insert(root, Object::Device(half(0))).and_then(|low| {
+            match self.insert(root, Object::Device(half(1))) {
+                Ok(high) => Ok([low, high]),
+                Err(error) => {
+                    self.remove(low)?;
+                    Err(error)
+                }
+            }
+        });
+        match made {
+            Ok(halves) => {
+                self.device_mut(key)?.halves = Some(halves);
+                Ok(halves)
+            }
+            Err(error) => {
+                let revoked = self.kernel.revoke(slot);
+                self.note(revoked);
+                self.give_run(first, 2);
+                Err(error)
+            }
         }
-        self.device_mut(key)?.halves = Some(halves);
-        Ok(halves)
+    }
+
+    /// Merges a device untyped that nobody has with its other half, as long as nobody has that either.
+    fn merge_devices(&mut self, mut key: Key) -> Result<()> {
+        loop {
+            let unused = |device: &Device| !device.taken && device.own.is_none() && device.halves.is_none();
+            let Some(parent) = self.device(key)?.parent else { return Ok(()) };
+            let (slot, halves) = {
+                let parent = self.device(parent)?;
+                (parent.slot, parent.halves.ok_or(Error::Kernel)?)
+            };
+            let [low, high] = halves;
+            if !unused(self.device(low)?) || !unused(self.device(high)?) {
+                return Ok(());
+            }
+            let first = self.device(low)?.slot;
+            let revoked = self.kernel.revoke(slot);
+            self.note(revoked);
+            self.device_mut(parent)?.halves = None;
+            self.remove(low)?;
+            self.remove(high)?;
+            self.give_run(first, 2);
+            key = parent;
+        }
     }
 
     /// Frees the page of a device.
@@ -163,7 +209,7 @@ impl<K: Kernel> System<'_, K> {
         let everything = device.own.unwrap_or(device.slot);
         let revoked = self.kernel.revoke(everything);
         self.note(revoked);
-        Ok(())
+        self.merge_devices(key)
     }
 
     /// Notes that core has a frame of a device's page already. Others can still have the page.

@@ -84,7 +84,7 @@ impl<K: Kernel> System<'_, K> {
             threads: None,
             tables: None,
             windows: [None; WINDOWS],
-            masters: [None; 2],
+            masters: [None; 3],
             on_change: None,
             status: DomainStatus::default(),
             priority: MAX_PRIORITY,
@@ -101,7 +101,9 @@ impl<K: Kernel> System<'_, K> {
             Ok(()) => Ok(key),
             Err(error) => {
                 let masters = self.domain_mut(key)?.masters;
-                masters.into_iter().for_each(|master| self.drop_master(master));
+                for master in masters {
+                    self.drop_master(master);
+                }
                 self.remove(label)?;
                 self.remove(key)?;
                 Err(error)
@@ -112,9 +114,11 @@ impl<K: Kernel> System<'_, K> {
     /// Gives a new domain the capabilities that every component starts with.
     fn equip_domain(&mut self, account: Key, key: Key) -> Result<()> {
         let own = self.make_master(account, key.badge())?;
-        self.domain_mut(key)?.masters = [Some(own), None];
+        self.domain_mut(key)?.masters = [Some(own), None, None];
         let parents = self.make_master(account, key.badge() | PARENT_BADGE)?;
-        self.domain_mut(key)?.masters = [Some(own), Some(parents)];
+        self.domain_mut(key)?.masters = [Some(own), Some(parents), None];
+        let faults = self.make_master(account, key.badge() | FAULT_BADGE)?;
+        self.domain_mut(key)?.masters = [Some(own), Some(parents), Some(faults)];
         let cnode = self.cnode_of(key)?;
         let (endpoint, notification) = {
             let domain = self.domain(key)?;
@@ -127,7 +131,7 @@ impl<K: Kernel> System<'_, K> {
         }
         self.kernel.grant(endpoint, cnode, slot::ENDPOINT)?;
         self.kernel.grant(notification, cnode, slot::NOTIFICATION)?;
-        self.kernel.grant_minted(self.endpoint(), cnode, slot::FAULT, key.badge() | FAULT_BADGE)?;
+        self.kernel.grant(faults, cnode, slot::FAULT)?;
         Ok(())
     }
 
@@ -151,16 +155,15 @@ impl<K: Kernel> System<'_, K> {
     /// Keeps a copy of a notification to signal when the domain's state changes.
     pub fn on_change(&mut self, domain: Key, notification: Slot) -> Result<()> {
         let account = self.owner(domain)?;
-        let old = self.domain_mut(domain)?.on_change.take();
-        if let Some(old) = old {
-            self.empty_run(old, 1);
-        }
         let slot = self.take_run(account, 1)?;
         if self.kernel.copy(notification, slot).is_err() {
             self.give_run(slot, 1);
             return Err(Error::Invalid);
         }
-        self.domain_mut(domain)?.on_change = Some(slot);
+        let old = self.domain_mut(domain)?.on_change.replace(slot);
+        if let Some(old) = old {
+            self.empty_run(old, 1);
+        }
         Ok(())
     }
 
@@ -184,7 +187,7 @@ impl<K: Kernel> System<'_, K> {
     /// Makes a thread and starts it. `parent`: asked by the parent, who sets the limit of the priorities.
     pub fn create_thread(&mut self, domain: Key, payer: Key, arguments: &ThreadArguments, parent: bool) -> Result<Key> {
         let limit = if parent { MAX_PRIORITY } else { self.domain(domain)?.priority };
-        if arguments.priority == 0 || arguments.priority > limit || arguments.ipc_buffer % 512 != 0 {
+        if arguments.priority == 0 || arguments.priority > limit || !arguments.ipc_buffer.is_multiple_of(512) {
             return Err(Error::Invalid);
         }
         self.charge(payer, 0, 1, 0)?;
@@ -257,15 +260,16 @@ impl<K: Kernel> System<'_, K> {
     ) -> Result<()> {
         let master = self.make_master(payer, key.badge())?;
         self.thread_mut(key)?.master = Some(master);
-        if start.fault_slot != slot::FAULT {
-            self.kernel
-                .grant_minted(self.endpoint(), start.cnode, start.fault_slot, domain.badge() | FAULT_BADGE)
-                .map_err(|Refused| Error::Busy)?;
-        }
         if let Some(notification) = notification {
             self.kernel.bind_notification(start.tcb, notification)?;
         }
         self.kernel.start_thread(start)?;
+        // Last, because core cannot take it out of the domain's slot again. The thread does not run before core has answered.
+        if start.fault_slot != slot::FAULT {
+            let [_, _, faults] = self.domain(domain)?.masters;
+            let faults = faults.ok_or(Error::Kernel)?;
+            self.kernel.grant(faults, start.cnode, start.fault_slot).map_err(|Refused| Error::Busy)?;
+        }
         Ok(())
     }
 

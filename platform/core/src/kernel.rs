@@ -7,6 +7,8 @@
 //! level`; a CNode of 256 slots gets a guard of one zero bit. A slot of the first level that holds anything but a CNode is
 //! reached by `first level << 9`, because the kernel ignores the bits that it need not resolve.
 
+use core::num::NonZeroU32;
+
 /// Log2 of the first level's slots.
 pub const TOP_BITS: u8 = 12;
 /// Bits of a capability pointer that the second level resolves.
@@ -16,35 +18,44 @@ pub const CAP_PAGE_BITS: u8 = 8;
 
 /// A slot of core's capability space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot(u32);
+pub struct Slot(NonZeroU32);
 
 impl Slot {
     const TOP: u32 = 1 << 31;
+    /// Set in every slot, so that `Option<Slot>` takes no more room.
+    const ANY: u32 = 1 << 30;
+
+    const fn new(bits: u32) -> Self {
+        match NonZeroU32::new(bits | Self::ANY) {
+            Some(bits) => Self(bits),
+            None => Self(NonZeroU32::MIN),
+        }
+    }
 
     /// Slot `index` of the first level.
     pub const fn top(index: u32) -> Self {
-        Self(Self::TOP | index << SECOND_BITS)
+        Self::new(Self::TOP | index << SECOND_BITS)
     }
 
     /// Slot `index` of the CNode in first-level slot `node`.
     pub const fn within(node: u32, index: u32) -> Self {
-        Self(node << SECOND_BITS | index)
+        Self::new(node << SECOND_BITS | index)
     }
 
     /// The slot `count` behind this one, in the same CNode.
     #[must_use]
     pub const fn plus(self, count: u32) -> Self {
-        if self.is_top() { Self(self.0 + (count << SECOND_BITS)) } else { Self(self.0 + count) }
+        Self::new(self.0.get() + if self.is_top() { count << SECOND_BITS } else { count })
     }
 
     /// Whether it is a slot of the first level.
     pub const fn is_top(self) -> bool {
-        self.0 & Self::TOP != 0
+        self.0.get() & Self::TOP != 0
     }
 
     /// Capability pointer, to invoke what is in the slot.
     pub const fn pointer(self) -> u32 {
-        self.0 & !Self::TOP
+        self.0.get() & !(Self::TOP | Self::ANY)
     }
 
     /// Index of the first level.
@@ -54,7 +65,7 @@ impl Slot {
 
     /// Index of the second level.
     pub const fn index(self) -> u32 {
-        self.0 & ((1 << SECOND_BITS) - 1)
+        self.0.get() & ((1 << SECOND_BITS) - 1)
     }
 }
 

@@ -52,6 +52,7 @@ struct Slots {
 
 impl Memory {
     /// No memory. Const, so that it can start as zero-filled memory.
+    #[allow(clippy::large_stack_arrays, reason = "a constant, placed in zero-filled memory")]
     pub const fn new() -> Self {
         Self {
             buddy: Buddy::new(),
@@ -83,6 +84,12 @@ impl Memory {
     /// Gives a first-level slot back; it must be empty.
     pub fn give_top(&mut self, index: u32) {
         self.slots.mark(index, false);
+    }
+
+    /// Whether a first-level slot is taken.
+    #[cfg(test)]
+    pub(crate) fn is_top_used(&self, index: u32) -> bool {
+        self.slots.top_used[index as usize / 32] & 1 << (index % 32) != 0
     }
 
     /// The account's CNode in a first-level slot.
@@ -172,30 +179,49 @@ impl Memory {
 
     /// Closes one chunk that is no longer used in small pieces, and returns the block of a CNode that is no longer needed:
     /// the caller gives it back. `None` if there is no such chunk.
+    ///
+    /// # Errors
+    /// The kernel refused. The CNode in waiting may be [gone](Self::wants_node) then, and its block free.
     pub fn close_chunk<K: Kernel>(&mut self, kernel: &mut K) -> Result<Option<Block>, Refused> {
-        let Some((ready, Some(ready_block))) = self.slots.ready else { return Ok(None) };
-        let ready_chunk = ready_block.chunk();
         for chunk in 0..CHUNKS {
-            let Some(block) = self.slots.node_blocks.get(chunk).copied().flatten() else { continue };
-            if self.buddy.is_unused(chunk) {
-                let node = self.make_whole(kernel, chunk)?;
-                self.slots.mark(node, false);
-                return Ok(Some(block));
+            if !self.buddy.is_open(chunk) {
+                continue;
             }
-            if chunk == ready_chunk {
-                // The CNode in waiting may be all that is left in this chunk: then the chunk's own takes its place.
-                kernel.revoke(self.untyped(ready_block))?;
-                self.buddy.release(ready_block);
-                if self.buddy.is_unused(chunk) {
-                    self.slots.mark(ready, false);
+            let own = self.slots.node_blocks.get(chunk).copied().flatten();
+            if self.buddy.is_unused(chunk) {
+                if own.is_some() {
                     let node = self.make_whole(kernel, chunk)?;
-                    self.slots.ready = Some((node, Some(block)));
+                    self.slots.mark(node, false);
+                    return Ok(own);
+                }
+                // A CNode that cost no block takes the place of one that does.
+                if let Some((ready, Some(block))) = self.slots.ready {
+                    let node = self.make_whole(kernel, chunk)?;
+                    self.slots.mark(ready, false);
+                    self.slots.ready = Some((node, None));
+                    return Ok(Some(block));
+                }
+                continue;
+            }
+            let Some((ready, Some(block))) = self.slots.ready else { continue };
+            if chunk == block.chunk() {
+                // The CNode in waiting may be all that is left in this chunk: then the chunk's own takes its place.
+                kernel.revoke(self.untyped(block))?;
+                self.buddy.release(block);
+                self.slots.mark(ready, false);
+                self.slots.ready = None;
+                if self.buddy.is_unused(chunk) {
+                    let node = self.make_whole(kernel, chunk)?;
+                    self.slots.ready = Some((node, own));
                     // Given back already; the caller's account is settled by a block of the same size that it never sees.
                     return Ok(None);
                 }
                 let again = self.allocate(kernel, CHUNK_NODE_BITS).map_err(|_| Refused)?;
-                kernel.retype(self.untyped(again), Object::CNode(SECOND_BITS), Slot::top(ready), 1)?;
-                self.slots.ready = Some((ready, Some(again)));
+                if self.make_ready(kernel, Some(again)).is_err() {
+                    // Nothing was made from it.
+                    self.buddy.release(again);
+                    return Err(Refused);
+                }
             }
         }
         Ok(None)
@@ -205,8 +231,12 @@ impl Memory {
     fn make_whole<K: Kernel>(&mut self, kernel: &mut K, chunk: usize) -> Result<u32, Refused> {
         let node = self.slots.chunk(chunk);
         let whole = self.slots.take_top(1).ok_or(Refused)?;
-        kernel.revoke(Slot::within(node, 1))?;
-        kernel.move_to(Slot::within(node, 1), Slot::top(whole))?;
+        let moved =
+            kernel.revoke(Slot::within(node, 1)).and_then(|()| kernel.move_to(Slot::within(node, 1), Slot::top(whole)));
+        if moved.is_err() {
+            self.slots.mark(whole, false);
+            return Err(Refused);
+        }
         self.slots.set_chunk(chunk, whole);
         if let Some(place) = self.slots.node_blocks.get_mut(chunk) {
             *place = None;

@@ -9,6 +9,11 @@ pub const REGION_RUNS: usize = 4;
 /// Address windows of a domain: each 256 MiB wide.
 pub const WINDOWS: usize = 13;
 
+/// Log2 of the smallest kernel object's size in bytes.
+pub const SMALLEST_BITS: u8 = 4;
+/// Sizes of kernel objects that share slabs: powers of two below a page.
+pub const SPARE_SIZES: usize = (crate::buddy::PAGE_BITS - SMALLEST_BITS) as usize;
+
 /// Any object.
 #[derive(Debug)]
 pub enum Object {
@@ -82,8 +87,8 @@ pub struct Account {
     pub cap_pages: Option<Key>,
     /// The slab that new small objects come from.
     pub slab: Option<Key>,
-    /// Used-up objects to use again, by kind.
-    pub spare: [Option<Key>; 4],
+    /// Parts of slabs that hold nothing at the moment, by log2 of their size less [`SMALLEST_BITS`].
+    pub spare: [Option<Key>; SPARE_SIZES],
     /// Core's capability for it.
     pub master: Option<Slot>,
 }
@@ -119,13 +124,13 @@ pub struct Slab {
     pub block: Block,
     /// Bytes handed out.
     pub filled: u32,
-    /// Objects in use.
+    /// Parts in use.
     pub live: u32,
-    /// Every object ever made from it.
+    /// Its parts.
     pub pieces: Option<Key>,
 }
 
-/// A kernel object.
+/// A kernel object, or a part of a slab that waits for the next one.
 #[derive(Debug)]
 pub struct Piece {
     /// What it is.
@@ -134,9 +139,9 @@ pub struct Piece {
     pub slot: Slot,
     /// Where its memory comes from.
     pub origin: Origin,
-    /// The next one of the same slab.
+    /// The next part of the same slab.
     pub next_in_slab: Option<Key>,
-    /// Neighbours in the account's list of spare objects, or, of page tables, the next of the region or domain.
+    /// Neighbours in the account's list of spare parts, or, of page tables, the next of the region or domain.
     pub links: Links,
     /// Whether somebody uses it.
     pub live: bool,
@@ -146,18 +151,17 @@ pub struct Piece {
     pub megabyte: u32,
 }
 
-/// Small kernel objects that are kept for reuse, and others.
+/// Kinds of kernel objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum PieceKind {
     /// Thread control block.
-    Tcb = 0,
+    Tcb,
     /// Endpoint.
-    Endpoint = 1,
+    Endpoint,
     /// Notification.
-    Notification = 2,
+    Notification,
     /// Page table.
-    PageTable = 3,
+    PageTable,
     /// Page directory.
     PageDirectory,
     /// CNode of that log2 number of slots.
@@ -168,7 +172,14 @@ pub enum PieceKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Part of a slab.
-    Slab(Key),
+    Slab {
+        /// The slab.
+        slab: Key,
+        /// The part's own untyped.
+        untyped: Slot,
+        /// Log2 of its size in bytes.
+        bits: u8,
+    },
     /// A block of its own.
     Block(Block),
 }
@@ -274,8 +285,9 @@ pub struct Domain {
     pub tables: Option<Key>,
     /// Its address windows.
     pub windows: [Option<Key>; WINDOWS],
-    /// Core's capability for it, with and without the rights of a parent.
-    pub masters: [Option<Slot>; 2],
+    /// Core's capabilities for it: its own, the one with the rights of a parent, and the one that its faults come through. What a
+    /// component passes on vanishes with them.
+    pub masters: [Option<Slot>; 3],
     /// Its parent's notification.
     pub on_change: Option<Slot>,
     /// Faults so far.
@@ -315,7 +327,7 @@ pub struct Interrupt {
     pub slot: Slot,
 }
 
-/// A node of a device untyped: halved on demand, never merged.
+/// A node of a device untyped, halved on demand.
 #[derive(Debug)]
 pub struct Device {
     /// Its untyped.
@@ -326,6 +338,8 @@ pub struct Device {
     pub bits: u8,
     /// Its halves.
     pub halves: Option<[Key; 2]>,
+    /// What it is a half of.
+    pub parent: Option<Key>,
     /// A leaf of 4096 bytes that somebody has.
     pub taken: bool,
     /// Core's own frame of it, which others get copies of.

@@ -228,7 +228,8 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 let creator = own(caps, 0)?;
                 let label = system.label(creator)?.child(&label).map_err(|_| Error::Invalid)?;
                 let key = system.create_domain(account, label, slot_bits, false)?;
-                Ok((heapless::Vec::new(), system.domain(key)?.masters[1]))
+                let [_, parents, _] = system.domain(key)?.masters;
+                Ok((heapless::Vec::new(), parents))
             }
             AccountRequest::CreateEndpoint => {
                 let key = system.create_piece(account, PieceKind::Endpoint)?;
@@ -300,7 +301,11 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             }
             DomainRequest::Log => {
                 let text = message.text(text).ok_or(Error::Invalid)?;
-                self.log.line(system.label(domain)?, format_args!("{}", text.trim_end_matches('\n')));
+                let label = system.label(domain)?;
+                // Each line gets the label, so that none can be taken for another component's.
+                for line in text.split(['\n', '\r']).filter(|line| !line.is_empty()) {
+                    self.log.line(label, format_args!("{}", Printable(line)));
+                }
                 self.wake_log_reader();
                 Ok(Reply::default())
             }
@@ -316,10 +321,11 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             }
             DomainRequest::Hardware => Ok((heapless::Vec::new(), Some(self.hardware))),
             DomainRequest::OnLog => {
+                let notification = other(caps, 0)?;
                 // Deleting from an empty slot does nothing.
                 let _ = system.kernel.delete(self.log_signal);
                 self.on_log = None;
-                system.kernel.copy(other(caps, 0)?, self.log_signal)?;
+                system.kernel.copy(notification, self.log_signal)?;
                 self.on_log = Some(self.log_signal);
                 Ok(Reply::default())
             }
@@ -374,7 +380,10 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             Some(Object::Account(account)) => account.master,
             Some(Object::Dataspace(dataspace)) => dataspace.master,
             Some(Object::Thread(thread)) => thread.master,
-            Some(Object::Domain(domain)) => domain.masters[usize::from(badge & PARENT_BADGE != 0)],
+            Some(Object::Domain(domain)) => {
+                let [own, parents, _] = domain.masters;
+                if badge & PARENT_BADGE == 0 { own } else { parents }
+            }
             _ => None,
         };
         master.ok_or(Error::Invalid)
@@ -398,7 +407,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         match request {
             HardwareRequest::IoMem { base, bytes } => {
                 let key = system.io_memory(own(caps, 0)?, base, bytes)?;
-                if base == self.console {
+                if self.system.device_taken(self.console) {
                     self.log.released = true;
                 }
                 Ok((heapless::Vec::new(), self.system.dataspace(key)?.master))
@@ -462,8 +471,23 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
     }
 }
 
+/// A component's text without what could control a terminal.
+struct Printable<'a>(&'a str);
+
+impl core::fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for part in self.0.split_inclusive(char::is_control) {
+            match part.strip_suffix(|last: char| last.is_control() && last != '\t') {
+                Some(printable) => write!(f, "{printable}.")?,
+                None => f.write_str(part)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 fn words(words: &[u32]) -> Reply {
-    (heapless::Vec::from_iter(words.iter().copied()), None)
+    (words.iter().copied().collect(), None)
 }
 
 fn own(caps: &[Capability], index: usize) -> Result<Key> {

@@ -49,6 +49,7 @@ impl Key {
     }
 
     /// The header of the page that the object lies in.
+    #[must_use]
     pub fn header(self) -> Self {
         Self(self.0.get().checked_sub(self.entry() as u32).and_then(NonZeroU32::new).unwrap_or(self.0))
     }
@@ -78,16 +79,17 @@ impl Store {
     /// `window` is aligned to 4096 bytes, the whole window is addressable by nobody else for as long as the
     /// store lives, and each page is mapped readable and writeable before it is passed to [`add_page`](Self::add_page) and
     /// stays so until [`remove_page`](Self::remove_page).
+    #[must_use]
     pub unsafe fn new(window: NonNull<u8>) -> Self {
         Self { window: window.cast(), present: [0; PAGES / 32] }
     }
 
     /// A page number that is not in use, and the address of that page.
     pub fn free_page(&self) -> Option<(usize, usize)> {
-        let word = self.present.iter().position(|word| *word != u32::MAX)?;
         // Page 0 stays empty: the key of its first entry would be 0.
-        let used = self.present.get(word)? | u32::from(word == 0);
-        let page = word * 32 + used.trailing_ones() as usize;
+        let mut used = self.present.iter().enumerate().map(|(index, word)| (index, word | u32::from(index == 0)));
+        let (index, word) = used.find(|(_, word)| *word != u32::MAX)?;
+        let page = index * 32 + word.trailing_ones() as usize;
         (page < PAGES).then(|| (page, self.window.addr().get() + page * size_of::<Page>()))
     }
 

@@ -6,8 +6,8 @@
 //! are undone and the caller gets a typed error.
 //!
 //! An account buys memory in three ways. *Blocks* hold frames, page directories and CNodes of their own. *Slabs* of 4 KiB hold small kernel
-//! objects, front to back; an object that is no longer used is kept for the next one of its kind, and a slab without
-//! any object in use is given back whole. *Pages* and *CNodes* hold core's own bookkeeping; they stay with
+//! objects, front to back, each in an untyped of its own size: so each can be destroyed by itself, with everybody who waits at
+//! it, and its part of the slab is kept for the next object of that size. A slab without any object in use is given back whole. *Pages* and *CNodes* hold core's own bookkeeping; they stay with
 //! the account until it is closed.
 //!
 //! Closing an account destroys what was made from it, then revokes all its untypeds, so the kernel vouches that nothing survives.
@@ -21,12 +21,15 @@ use crate::buddy::{Block, CHUNK_BITS, Failure, PAGE_BITS};
 use crate::kernel::{Access, CAP_PAGE_BITS, Kernel, Object as KernelObject, Refused, Slot};
 use crate::memory::{CHUNK_NODE_BITS, Memory};
 use crate::objects::{
-    Account, CapPage, Dataspace, Device, Domain, Extent, Header, Links, Object, Piece, Region, Slab, Thread, Window,
+    Account, CapPage, Dataspace, Device, Domain, Extent, Header, Links, Object, Piece, Region, SPARE_SIZES, Slab,
+    Thread, Window,
 };
 use crate::store::{Key, Store};
 
 /// Bytes in a page.
 pub const PAGE: u32 = 1 << PAGE_BITS;
+/// Page tables that share a block.
+const WINDOW_TABLES: usize = 4;
 /// Bytes that one page table translates.
 pub(crate) const MEGABYTE: u32 = 1 << CHUNK_BITS;
 
@@ -133,11 +136,6 @@ impl<'a, K: Kernel> System<'a, K> {
         header, header_mut, Header, Header;
     }
 
-    /// Core's own endpoint.
-    pub(crate) fn endpoint(&self) -> Slot {
-        self.endpoint
-    }
-
     /// The first account.
     pub fn root(&self) -> Result<Key> {
         self.root.ok_or(Error::Kernel)
@@ -219,7 +217,10 @@ impl<'a, K: Kernel> System<'a, K> {
         }
         // Without a node the next chunk cannot be opened, and that request is refused: nothing to undo here.
         let made = match self.memory.allocate(&mut self.kernel, CHUNK_NODE_BITS) {
-            Ok(block) => self.memory.make_ready(&mut self.kernel, Some(block)),
+            Ok(block) => self.memory.make_ready(&mut self.kernel, Some(block)).inspect_err(|_| {
+                let released = self.memory.release(&mut self.kernel, block);
+                self.defects += u32::from(released.is_err());
+            }),
             Err(_) => Err(Refused),
         };
         if made.is_err() {
@@ -231,14 +232,21 @@ impl<'a, K: Kernel> System<'a, K> {
     pub fn compact(&mut self) -> Result<()> {
         let root = self.root()?;
         loop {
-            let before = self.memory.free_bytes();
-            match self.memory.close_chunk(&mut self.kernel)? {
-                Some(block) => self.give_block(root, block, true),
+            let (before, was_ready) = (self.memory.free_bytes(), !self.memory.wants_node());
+            match self.memory.close_chunk(&mut self.kernel) {
+                Ok(Some(block)) => self.give_block(root, block, true),
                 // A CNode that was replaced is free already, but not yet refunded.
-                None if self.memory.free_bytes() > before => {
+                Ok(None) if self.memory.free_bytes() > before => {
                     self.refund(root, 1 << CHUNK_NODE_BITS, 0, 1 << CHUNK_NODE_BITS);
                 }
-                None => return Ok(()),
+                Ok(None) => return Ok(()),
+                Err(refused) => {
+                    if was_ready && self.memory.wants_node() {
+                        self.refund(root, 1 << CHUNK_NODE_BITS, 0, 1 << CHUNK_NODE_BITS);
+                    }
+                    self.prepare_next_chunk();
+                    return Err(refused.into());
+                }
             }
         }
     }
@@ -256,17 +264,33 @@ impl<'a, K: Kernel> System<'a, K> {
             Some(root) => self.take_block(root, PAGE_BITS, true)?,
             None => self.memory.allocate(&mut self.kernel, PAGE_BITS).map_err(|_| Error::Kernel)?,
         };
-        let directory = self.kernel.own_directory();
-        let base = (address as u32) & !(4 * MEGABYTE - 1);
-        for part in 0..1u32 << (PAGE_BITS - self.kernel.size_bits(KernelObject::PageTable).min(PAGE_BITS)) {
-            let slot = Slot::top(self.memory.take_top().ok_or(Error::Kernel)?);
-            self.kernel.retype(self.memory.untyped(block), KernelObject::PageTable, slot, 1)?;
-            if part < 4 {
-                self.kernel.map_table(slot, directory, base + part * MEGABYTE)?;
+        let mut slots = [None; WINDOW_TABLES];
+        let made = self.make_window_tables(block, (address as u32) & !(4 * MEGABYTE - 1), &mut slots);
+        match (made, self.root) {
+            (Ok(()), _) => {
+                if let Some(present) = self.tables.get_mut(word) {
+                    *present |= bit;
+                }
+            }
+            (Err(_), Some(root)) => self.give_block(root, block, true),
+            (Err(_), None) => {
+                let released = self.memory.release(&mut self.kernel, block);
+                self.note(released);
             }
         }
-        if let Some(present) = self.tables.get_mut(word) {
-            *present |= bit;
+        if made.is_err() {
+            slots.into_iter().flatten().for_each(|slot| self.memory.give_top(slot));
+        }
+        made
+    }
+
+    fn make_window_tables(&mut self, block: Block, base: u32, slots: &mut [Option<u32>; WINDOW_TABLES]) -> Result<()> {
+        let directory = self.kernel.own_directory();
+        for (megabyte, place) in (0..).zip(slots) {
+            let top = self.memory.take_top().ok_or(Error::Kernel)?;
+            *place = Some(top);
+            self.kernel.retype(self.memory.untyped(block), KernelObject::PageTable, Slot::top(top), 1)?;
+            self.kernel.map_table(Slot::top(top), directory, base + megabyte * MEGABYTE)?;
         }
         Ok(())
     }
@@ -284,7 +308,7 @@ impl<'a, K: Kernel> System<'a, K> {
             open_pages: Some(header),
             cap_pages: Some(cap_page),
             slab: None,
-            spare: [None; 4],
+            spare: [None; SPARE_SIZES],
             master: None,
         };
         let root = self.take_entry(header, Object::Account(account))?;
@@ -439,6 +463,67 @@ impl<'a, K: Kernel> System<'a, K> {
 
     /// Frees an entry and returns what was in it.
     pub(crate) fn remove(&mut self, key: Key) -> Result<Object> {
+        let (object, unused) = self.free_entry(key)?;
+        self.give_bookkeeping(unused)?;
+        Ok(object)
+    }
+
+    /// Gives bookkeeping back that holds nothing any more. A page's frame is in a CNode and a CNode's entry in a page, so one may lead
+    /// to the next, in chains whose length components determine: no recursion.
+    fn give_bookkeeping(&mut self, mut unused: Option<Unused>) -> Result<()> {
+        while let Some(now) = unused {
+            unused = match now {
+                Unused::Page(page) => {
+                    let frame = self.drop_page(page)?;
+                    let key = self.memory.cap_page(frame.node()).ok_or(Error::Kernel)?;
+                    self.free_slots(key, frame.index(), 1)?
+                }
+                Unused::CapPage(key) => {
+                    self.drop_cap_page(key)?;
+                    self.free_entry(key)?.1
+                }
+                Unused::Both(page, key) => {
+                    // First the page's frame, which is in the CNode, then the CNode.
+                    let (account, node, block) = {
+                        let cap_page = self.cap_page(key)?;
+                        (self.owner(key)?, cap_page.node, cap_page.block)
+                    };
+                    self.unlist_cap_page(account, key)?;
+                    self.memory.set_cap_page(node, None);
+                    self.drop_page(page)?;
+                    self.give_block(account, block, true);
+                    self.memory.give_top(node);
+                    None
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn drop_cap_page(&mut self, key: Key) -> Result<()> {
+        let account = self.owner(key)?;
+        let (node, block) = {
+            let page = self.cap_page(key)?;
+            (page.node, page.block)
+        };
+        self.unlist_cap_page(account, key)?;
+        self.memory.set_cap_page(node, None);
+        self.give_block(account, block, true);
+        self.memory.give_top(node);
+        Ok(())
+    }
+
+    /// The CNode of a page that holds nothing but that CNode's entry, if the CNode holds nothing but that page's frame. The
+    /// account keeps the last such pair.
+    fn lone_pair(&self, page: Key) -> Option<Unused> {
+        let header = self.header(page).ok()?;
+        let key = self.memory.cap_page(header.frame.node()).filter(|key| key.header() == page)?;
+        let slots: u32 = self.cap_page(key).ok()?.used.iter().map(|word| word.count_ones()).sum();
+        let last = header.pages == Links::default();
+        (header.used == 1 && slots == 1 && !last).then_some(Unused::Both(page, key))
+    }
+
+    fn free_entry(&mut self, key: Key) -> Result<(Object, Option<Unused>)> {
         let page = key.header();
         let (account, next, used) = {
             let header = self.header(page)?;
@@ -452,14 +537,18 @@ impl<'a, K: Kernel> System<'a, K> {
         if next.is_none() {
             self.open_page(account, page)?;
         }
-        if used == 1 && self.closing != Some(account) {
-            self.drop_page(account, page)?;
-        }
-        Ok(object)
+        let unused = match used {
+            _ if self.closing == Some(account) => None,
+            1 => Some(Unused::Page(page)),
+            2 => self.lone_pair(page),
+            _ => None,
+        };
+        Ok((object, unused))
     }
 
-    /// Gives an empty page back.
-    fn drop_page(&mut self, account: Key, page: Key) -> Result<()> {
+    /// Gives a page back and returns the slot of its frame, which is empty then but still taken.
+    fn drop_page(&mut self, page: Key) -> Result<Slot> {
+        let account = self.owner(page)?;
         self.unlink_open_page(account, page)?;
         let (links, block, frame) = {
             let header = self.header(page)?;
@@ -475,8 +564,7 @@ impl<'a, K: Kernel> System<'a, K> {
         self.store.remove_page(page);
         // Revoking the page's memory empties the slot of its frame.
         self.give_block(account, block, true);
-        self.give_run(frame, 1);
-        Ok(())
+        Ok(frame)
     }
 
     /// Puts a CNode into its account's list of those with free slots.
@@ -544,7 +632,7 @@ impl<'a, K: Kernel> System<'a, K> {
     /// Gives slots back; they must be empty.
     pub(crate) fn give_run(&mut self, first: Slot, count: u32) {
         let given = match self.memory.cap_page(first.node()) {
-            Some(key) => self.give_run_of(key, first.index(), count),
+            Some(key) => self.free_slots(key, first.index(), count).and_then(|unused| self.give_bookkeeping(unused)),
             // The CNodes of an account that is being closed are no longer looked after.
             None if self.closing.is_some() => Ok(()),
             None => Err(Error::Kernel),
@@ -552,22 +640,19 @@ impl<'a, K: Kernel> System<'a, K> {
         self.defects += u32::from(given.is_err());
     }
 
-    fn give_run_of(&mut self, key: Key, first: u32, count: u32) -> Result<()> {
+    fn free_slots(&mut self, key: Key, first: u32, count: u32) -> Result<Option<Unused>> {
         let account = self.owner(key)?;
         let page = self.cap_page_mut(key)?;
         set_run(&mut page.used, first, count, false);
-        let (listed, empty, node, block) = (page.listed, page.used == [0; 8], page.node, page.block);
+        let (listed, empty) = (page.listed, page.used == [0; 8]);
         if !listed {
             self.list_cap_page(account, key)?;
         }
-        if empty && self.closing != Some(account) {
-            self.unlist_cap_page(account, key)?;
-            self.memory.set_cap_page(node, None);
-            self.give_block(account, block, true);
-            self.memory.give_top(node);
-            self.remove(key)?;
-        }
-        Ok(())
+        Ok(match empty {
+            _ if self.closing == Some(account) => None,
+            true => Some(Unused::CapPage(key)),
+            false => self.lone_pair(key.header()),
+        })
     }
 
     pub(crate) fn empty_run(&mut self, first: Slot, count: u32) {
@@ -595,6 +680,14 @@ impl<'a, K: Kernel> System<'a, K> {
             self.empty_run(slot, 1);
         }
     }
+}
+
+/// Bookkeeping that holds nothing any more.
+enum Unused {
+    Page(Key),
+    CapPage(Key),
+    /// A page and a CNode that hold only each other.
+    Both(Key, Key),
 }
 
 /// First of `count` neighbouring zero bits.

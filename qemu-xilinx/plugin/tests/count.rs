@@ -2,6 +2,8 @@
 //!
 //! The programs are written as instruction words, so that it is certain what is executed.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // All of this is a test.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
