@@ -12,7 +12,7 @@ use session::core::{CACHE_CLEAN, CACHE_INVALIDATE, WRITE};
 use session::{Error, Service, block};
 
 use crate::cap::Capability;
-use crate::env::{Open, open};
+use crate::env::{Open, Session, open};
 use crate::gate;
 use crate::platform::{Attached, Dataspace, Domain};
 use crate::signal::{self, Signal};
@@ -31,15 +31,20 @@ pub struct Device {
     buffer: Attached,
     signal: Signal,
     server: Capability,
-    _session: Capability,
+    session: Session,
 }
 
-impl Device {
-    /// Opens a session with a buffer of `buffer` bytes, a power of two; `signal` is what completions raise.
-    pub fn open(buffer: u32, signal: Signal) -> Result<Self, Error> {
-        let request = Open { ram: buffer + OVERHEAD, caps: CAPS, argument: buffer, ..Open::new(Service::Block) };
-        let session = open(&request)?.capability.ok_or(Error::Invalid)?;
-        let client = Client::new(&session);
+/// What is made of a session that has just been opened.
+struct Parts {
+    info: Info,
+    ring_memory: Attached,
+    buffer: Attached,
+    server: Capability,
+}
+
+impl Parts {
+    fn new(session: &Session, signal: Signal) -> Result<Self, Error> {
+        let client = Client::new(session.capability.as_ref().ok_or(Error::Invalid)?);
         let info = client.info()?;
         let rings = Dataspace::from_capability(client.rings()?)?;
         let memory = Dataspace::from_capability(client.buffer()?)?;
@@ -50,7 +55,33 @@ impl Device {
         let bytes = buffer.bytes() as u32;
         Domain::own().maintain_cache(buffer.region(), 0, bytes, CACHE_CLEAN | CACHE_INVALIDATE)?;
         // The attachments keep the memory mapped; the server keeps it alive.
-        Ok(Self { info, rings: ClientRings::new(), ring_memory, buffer, signal, server, _session: session })
+        Ok(Self { info, ring_memory, buffer, server })
+    }
+}
+
+impl Device {
+    /// Opens a session with a buffer of `buffer` bytes, a power of two; `signal` is what completions raise.
+    pub fn open(buffer: u32, signal: Signal) -> Result<Self, Error> {
+        let request = Open { ram: buffer + OVERHEAD, caps: CAPS, argument: buffer, ..Open::new(Service::Block) };
+        let session = open(&request)?;
+        match Parts::new(&session, signal) {
+            Ok(Parts { info, ring_memory, buffer, server }) => {
+                Ok(Self { info, rings: ClientRings::new(), ring_memory, buffer, signal, server, session })
+            }
+            Err(error) => {
+                session.close()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the session; the donation is back when this returns. Requests that are under way are lost.
+    ///
+    /// Without it, the session stays open until the component ends.
+    pub fn close(self) -> Result<(), Error> {
+        let Self { ring_memory, buffer, server, session, .. } = self;
+        drop((ring_memory, buffer, server));
+        session.close()
     }
 
     /// What the session offers.
