@@ -824,7 +824,7 @@ fn bookkeeping_may_grow_beyond_a_few_pages() {
     assert_eq!(core.baseline(), baseline);
 }
 
-/// Each page's frame is in a CNode that is remembered in an older page, whose frame is in an older CNode, and so on: giving the newest
+/// Each page's frame is in a `CNode` that is remembered in an older page, whose frame is in an older `CNode`, and so on: giving the newest
 /// back gives all of them back.
 #[test]
 fn long_chains_of_bookkeeping_need_no_stack() {

@@ -59,6 +59,7 @@ fn pages(number: u32) -> u32 {
     [1, 2, 5, 16, 17, 33, 255, 256, 273, 300, 1024][number as usize % 11] * PAGE
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm a request")]
 fn request(core: &Core<'_>, step: &Step, init: Component) -> (u32, Message, Vec<Capability>) {
     let [first, second, third] = step.picks;
     let [a, b, c, d, e, f] = step.numbers;
