@@ -102,7 +102,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let Some(prefix) = env::var_os("ZELKOVA_SEL4_PREFIX").map(PathBuf::from) else {
-        bail!("programs for the target are built against a kernel: build with `cargo xtask`, which makes one and sets ZELKOVA_SEL4_PREFIX");
+        bail!(
+            "programs for the target are built against a kernel: build with `cargo xtask`, which makes one and sets ZELKOVA_SEL4_PREFIX"
+        );
     };
     let include = prefix.join("libsel4/include");
     println!("cargo:rerun-if-changed={}", include.display());
@@ -116,7 +118,10 @@ fn main() -> Result<()> {
         }
     }
     let tpidrurw = numbers.iter().any(|(name, value)| name == "IPC_BUFFER_IN_TPIDRURW" && *value == 1);
-    writeln!(constants, "/// The kernel announces the IPC buffer in TPIDRURW.\npub const IPC_BUFFER_IN_TPIDRURW: bool = {tpidrurw};")?;
+    writeln!(
+        constants,
+        "/// The kernel announces the IPC buffer in TPIDRURW.\npub const IPC_BUFFER_IN_TPIDRURW: bool = {tpidrurw};"
+    )?;
     let words = number(&numbers, "USER_CONTEXT_WORDS")? as usize;
     fs::write(out.join("constants.rs"), constants)?;
     fs::write(out.join("invocations.rs"), invocations(&interfaces, &numbers, words)?)?;
@@ -217,13 +222,17 @@ fn probe(include: &Path, out: &Path, interfaces: &[Interface]) -> Result<Vec<(St
             writeln!(source, "#if {}\n{show}\n#endif", method.condition)?;
         }
     }
-    let types = fs::read_to_string(include.join("sel4/types_gen.h")).context("cannot read sel4/types_gen.h of the kernel")?;
+    let types =
+        fs::read_to_string(include.join("sel4/types_gen.h")).context("cannot read sel4/types_gen.h of the kernel")?;
     let (guard, badge) = if types.contains("seL4_CNode_CapData_new") {
         ("seL4_CNode_CapData_new", "0")
     } else {
         ("seL4_CapData_Guard_new", "seL4_CapData_Badge_new(1).words[0]")
     };
-    writeln!(source, "SHOW(\"GUARD_NONE\", {guard}(0, 0).words[0]);\nSHOW(\"GUARD_SIZE_ONE\", {guard}(0, 1).words[0]);")?;
+    writeln!(
+        source,
+        "SHOW(\"GUARD_NONE\", {guard}(0, 0).words[0]);\nSHOW(\"GUARD_SIZE_ONE\", {guard}(0, 1).words[0]);"
+    )?;
     writeln!(source, "SHOW(\"BADGE_ONE\", {badge});")?;
     source.push_str("#ifdef CONFIG_IPC_BUF_TPIDRURW\nSHOW(\"IPC_BUFFER_IN_TPIDRURW\", 1);\n#endif\n}\n");
     let file = out.join("probe.c");
@@ -254,13 +263,14 @@ fn probe(include: &Path, out: &Path, interfaces: &[Interface]) -> Result<Vec<(St
 fn cap_data(numbers: &[(String, i64)]) -> Result<String> {
     let none = number(numbers, "GUARD_NONE")? as u32;
     let step = (number(numbers, "GUARD_SIZE_ONE")? as u32).wrapping_sub(none);
+    if number(numbers, "BADGE_ONE")? > 1 {
+        bail!("badges of this kernel are no plain numbers");
+    }
     Ok(format!(
         "/// Data for a CNode capability with a guard of `bits` zero bits.\n\
          pub const fn guard(bits: u32) -> u32 {{ {none:#x} + bits * {step:#x} }}\n\
          /// Data for an endpoint or notification capability with a badge.\n\
-         pub const fn badge(badge: u32) -> u32 {{ badge }}\n\
-         const _: () = assert!({} <= 1, \"badges are no plain numbers\");\n",
-        number(numbers, "BADGE_ONE")?
+         pub const fn badge(badge: u32) -> u32 {{ badge }}\n"
     ))
 }
 
@@ -364,7 +374,7 @@ fn write_method(code: &mut String, method: &Method, label: &str, context_words: 
             words.push(Vec::new());
         }
         let value = if rust == "u32" { name } else { format!("u32::from({name})") };
-        let value = if bit % 32 == 0 { value } else { format!("{value} << {}", bit % 32) };
+        let value = if bit.is_multiple_of(32) { value } else { format!("{value} << {}", bit % 32) };
         words.last_mut().context("no word")?.push(value);
         bit += width;
     }
@@ -383,7 +393,11 @@ fn write_method(code: &mut String, method: &Method, label: &str, context_words: 
             writeln!(code, "        tail.copy_from_slice(&{context}.0);")?;
             writeln!(code, "        let result = invoke(self.pointer(), {label}, &words, &[{caps}])?;")?;
         }
-        None => writeln!(code, "        let result = invoke(self.pointer(), {label}, &[{}], &[{caps}])?;", words.join(", "))?,
+        None => writeln!(
+            code,
+            "        let result = invoke(self.pointer(), {label}, &[{}], &[{caps}])?;",
+            words.join(", ")
+        )?,
     }
     writeln!(code, "        {}", if output { "Ok(result[0])" } else { "let _ = result;\n        Ok(())" })?;
     writeln!(code, "    }}")?;

@@ -71,7 +71,7 @@ impl Step {
             let _ = reader.join();
         }
         let output = output.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if status.success() { Ok(output) } else { Err(failed(describe(status), output)) }
+        if status.success() { Ok(output) } else { Err(failed(describe(status), without_progress(&output))) }
     }
 
     fn follow(&self, pipe: impl std::io::Read + Send + 'static, output: &Arc<Mutex<String>>) -> thread::JoinHandle<()> {
@@ -112,6 +112,16 @@ pub(crate) struct Failed {
     pub(crate) output: String,
 }
 
+/// What a command printed less the lines by which Cargo shows its progress (a verb in a column of twelve), among which
+/// the error would be hard to find.
+fn without_progress(output: &str) -> String {
+    const VERBS: [&str; 8] =
+        ["Compiling", "Checking", "Documenting", "Downloading", "Downloaded", "Updating", "Locking", "Blocking"];
+    let is_progress =
+        |line: &str| line.starts_with(' ') && line.split_whitespace().next().is_some_and(|verb| VERBS.contains(&verb));
+    output.lines().filter(|line| !is_progress(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// The command line as a person would type it.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -139,6 +149,12 @@ mod tests {
         assert!(failed.output.contains("out\n") && failed.output.contains("err\n"), "{failed}");
         let failed = step.run(&mut Command::new("/no/such/program")).unwrap_err();
         assert!(failed.to_string().contains("/no/such/program"), "{failed}");
+    }
+
+    #[test]
+    fn progress_does_not_hide_an_error() {
+        let output = "   Compiling a v1.0\nerror: Compiling is hard\n Downloading crates ...\n  --> a.rs:1:1\n";
+        assert_eq!(without_progress(output), "error: Compiling is hard\n  --> a.rs:1:1\n");
     }
 
     #[test]

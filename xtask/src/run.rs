@@ -98,7 +98,7 @@ impl<'a> Built<'a> {
             program: self.program.clone(),
             card,
             plugin: self.counter.clone().map(|library| Plugin { library, report: file("measured.json") }),
-            icount: Some(ICOUNT.to_owned()),
+            icount: scenario.deterministic.then(|| ICOUNT.to_owned()),
             debugger: options.debugger,
             log: file("emulator.log"),
         };

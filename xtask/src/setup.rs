@@ -34,11 +34,14 @@ enum Probe {
     Python(&'static str),
 }
 
+/// The emulator's package, which a user's own emulator makes superfluous.
+const QEMU: &str = "qemu-system-arm";
+
 const NEEDS: &[Need] = &[
     Need {
         what: "qemu-system-arm",
         probe: Probe::Program("qemu-system-arm"),
-        package: "qemu-system-arm",
+        package: QEMU,
         purpose: "emulates the board",
     },
     Need {
@@ -104,7 +107,7 @@ impl Toolchain {
 /// When something is missing and cannot be installed: what it is and the command that installs it.
 pub(crate) fn ensure(own_qemu: bool) -> anyhow::Result<Toolchain> {
     let missing: Vec<&Need> =
-        NEEDS.iter().filter(|need| !(own_qemu && need.package == "qemu-system-arm") && !need.is_there()).collect();
+        NEEDS.iter().filter(|need| !(need.is_there() || own_qemu && need.package == QEMU)).collect();
     if !missing.is_empty() {
         let packages: Vec<String> = missing.iter().map(|need| need.package.to_owned()).collect();
         install(&packages)?;

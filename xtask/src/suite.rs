@@ -92,10 +92,10 @@ impl Suite<'_> {
     /// What Cargo checks on this machine.
     fn commands(&mut self, workspace: &Workspace) {
         let items: [(&str, &[&str]); 4] = [
-            ("rustfmt", &["fmt", "--all", "--check"]),
+            ("rustfmt", &["fmt", "--all", "--check", "--", "--color", "never"]),
             ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
             ("rustdoc", &["doc", "--workspace", "--no-deps"]),
-            ("host tests", &["test", "--workspace"]),
+            ("host tests", &["test", "--workspace", "--no-fail-fast"]),
         ];
         for (name, arguments) in items {
             self.item(name, || {

@@ -19,11 +19,7 @@ impl Image {
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         let blocks = u32::try_from(file.metadata()?.len() / BLOCK as u64)
             .with_context(|| format!("{} has more than 2 TiB", path.display()))?;
-        Ok(Self {
-            file,
-            blocks,
-            buffer: vec![0; MAX_REQUEST as usize * BLOCK],
-        })
+        Ok(Self { file, blocks, buffer: vec![0; MAX_REQUEST as usize * BLOCK] })
     }
 }
 
@@ -35,12 +31,8 @@ impl Source for Image {
     }
 
     fn read(&mut self, first: u32, count: u32) -> io::Result<&[u8]> {
-        let bytes = self
-            .buffer
-            .get_mut(..count as usize * BLOCK)
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        self.file
-            .read_exact_at(bytes, u64::from(first) * BLOCK as u64)?;
+        let bytes = self.buffer.get_mut(..count as usize * BLOCK).ok_or(io::ErrorKind::InvalidInput)?;
+        self.file.read_exact_at(bytes, u64::from(first) * BLOCK as u64)?;
         Ok(bytes)
     }
 }

@@ -91,9 +91,7 @@ pub(crate) fn locate<S: Source>(source: &mut S) -> Result<(Layout, [u8; BLOCK]),
     let Some(partition) = fat_partition(&first_block) else {
         return match whole_card {
             Ok(layout) => Ok((layout, first_block)),
-            Err(Error::NoFileSystem) if has_gpt(&first_block) => {
-                Err(Error::Unsupported("a GUID partition table"))
-            }
+            Err(Error::NoFileSystem) if has_gpt(&first_block) => Err(Error::Unsupported("a GUID partition table")),
             Err(error) => Err(error),
         };
     };
@@ -110,27 +108,19 @@ fn open_partition<S: Source>(
     card: u32,
 ) -> Result<(Layout, [u8; BLOCK]), Error<S::Error>> {
     if first.checked_add(blocks).is_none_or(|end| end > card) {
-        return Err(Error::PartitionBeyondCard {
-            first,
-            blocks,
-            card,
-        });
+        return Err(Error::PartitionBeyondCard { first, blocks, card });
     }
     let sector = read_block(source, first)?;
     match parse(&sector, first, blocks) {
-        Err(Error::NoFileSystem) => Err(Error::BootSector {
-            block: first,
-            problem: "its signature or jump instruction is missing",
-        }),
+        Err(Error::NoFileSystem) => {
+            Err(Error::BootSector { block: first, problem: "its signature or jump instruction is missing" })
+        }
         layout => Ok((layout?, sector)),
     }
 }
 
 fn read_block<S: Source>(source: &mut S, index: u32) -> Result<[u8; BLOCK], Error<S::Error>> {
-    source::read(source, index, 1)?
-        .first_chunk()
-        .copied()
-        .ok_or(Error::Inconsistent)
+    source::read(source, index, 1)?.first_chunk().copied().ok_or(Error::Inconsistent)
 }
 
 /// An entry of the partition table.
@@ -145,11 +135,7 @@ pub(crate) const TABLE: usize = 446;
 const ENTRY: usize = 16;
 
 fn entries(sector: &[u8; BLOCK]) -> &[[u8; ENTRY]] {
-    let table = if has_signature(sector) {
-        sector.get(TABLE..TABLE + 4 * ENTRY)
-    } else {
-        None
-    };
+    let table = if has_signature(sector) { sector.get(TABLE..TABLE + 4 * ENTRY) } else { None };
     table.unwrap_or_default().as_chunks().0
 }
 
@@ -169,9 +155,7 @@ fn fat_partition(sector: &[u8; BLOCK]) -> Option<Partition> {
 }
 
 fn has_gpt(sector: &[u8; BLOCK]) -> bool {
-    entries(sector)
-        .iter()
-        .any(|[_, _, _, _, kind, ..]| *kind == 0xEE)
+    entries(sector).iter().any(|[_, _, _, _, kind, ..]| *kind == 0xEE)
 }
 
 fn has_signature(sector: &[u8; BLOCK]) -> bool {
@@ -183,11 +167,7 @@ struct Fields<'a>(&'a [u8; BLOCK]);
 
 impl Fields<'_> {
     fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {
-        self.0
-            .get(offset..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .unwrap_or([0; N])
+        self.0.get(offset..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
     }
     fn u8(&self, offset: usize) -> u32 {
         let [value] = self.bytes(offset);
@@ -208,10 +188,7 @@ fn parse<E: core::error::Error + 'static>(
     available: u32,
 ) -> Result<Layout, Error<E>> {
     let fields = Fields(sector);
-    let bad = |problem| Error::BootSector {
-        block: first,
-        problem,
-    };
+    let bad = |problem| Error::BootSector { block: first, problem };
     recognise(&fields)?;
     let sector_size = fields.u16(11);
     let blocks_per_cluster = fields.u8(13);
@@ -219,11 +196,7 @@ fn parse<E: core::error::Error + 'static>(
     let fats = fields.u8(16);
     let root_entries = fields.u16(17);
     let fat_size16 = fields.u16(22);
-    let blocks = if fields.u16(19) == 0 {
-        fields.u32(32)
-    } else {
-        fields.u16(19)
-    };
+    let blocks = if fields.u16(19) == 0 { fields.u32(32) } else { fields.u16(19) };
 
     match sector_size {
         512 => {}
@@ -239,11 +212,7 @@ fn parse<E: core::error::Error + 'static>(
     if !(1..=2).contains(&fats) {
         return Err(bad("there is neither one FAT nor two"));
     }
-    let fat_blocks = if fat_size16 == 0 {
-        fields.u32(36)
-    } else {
-        fat_size16
-    };
+    let fat_blocks = if fat_size16 == 0 { fields.u32(36) } else { fat_size16 };
     if fat_blocks == 0 {
         return Err(bad("the FAT has no size"));
     }
@@ -251,21 +220,13 @@ fn parse<E: core::error::Error + 'static>(
         return Err(Error::FileSystemBeyondEnd { blocks, available });
     }
     let root_blocks = (root_entries * 32).div_ceil(BLOCK as u32);
-    let root = fat_blocks
-        .checked_mul(fats)
-        .and_then(|fats| fats.checked_add(reserved));
-    let data = root
-        .and_then(|root| root.checked_add(root_blocks))
-        .filter(|&data| data < blocks);
+    let root = fat_blocks.checked_mul(fats).and_then(|fats| fats.checked_add(reserved));
+    let data = root.and_then(|root| root.checked_add(root_blocks)).filter(|&data| data < blocks);
     let (Some(root), Some(data)) = (root, data) else {
         return Err(bad("the FATs leave no room for data"));
     };
     let clusters = (blocks - data) / blocks_per_cluster;
-    let (kind, link_size) = if fat_size16 == 0 {
-        (Kind::Fat32, 4)
-    } else {
-        (Kind::Fat16, 2)
-    };
+    let (kind, link_size) = if fat_size16 == 0 { (Kind::Fat32, 4) } else { (Kind::Fat16, 2) };
     if kind == Kind::Fat16 && clusters < MIN_FAT16_CLUSTERS {
         return Err(Error::Unsupported("a FAT12 file system"));
     }
@@ -279,10 +240,7 @@ fn parse<E: core::error::Error + 'static>(
         Kind::Fat16 if root_entries == 0 => {
             return Err(bad("the root directory has no entries"));
         }
-        Kind::Fat16 => Root::Region {
-            first: first + root,
-            blocks: root_blocks,
-        },
+        Kind::Fat16 => Root::Region { first: first + root, blocks: root_blocks },
         Kind::Fat32 if root_entries != 0 => {
             return Err(bad("a FAT32 root directory has no fixed number of entries"));
         }
@@ -312,26 +270,18 @@ fn recognise<E: core::error::Error + 'static>(fields: &Fields<'_>) -> Result<(),
         _ => {}
     }
     let has_jump = matches!(fields.bytes(0), [0xEB, _, 0x90] | [0xE9, _, _]);
-    if has_jump && has_signature(fields.0) {
-        Ok(())
-    } else {
-        Err(Error::NoFileSystem)
-    }
+    if has_jump && has_signature(fields.0) { Ok(()) } else { Err(Error::NoFileSystem) }
 }
 
 /// The root directory of a FAT32 file system, unless that has features that are not supported.
 fn fat32_root<E: core::error::Error + 'static>(fields: &Fields<'_>) -> Result<Root, Error<E>> {
     if fields.u16(42) != 0 {
-        return Err(Error::Unsupported(
-            "a FAT32 file system of an unknown version",
-        ));
+        return Err(Error::Unsupported("a FAT32 file system of an unknown version"));
     }
     // Bit 7: the FATs are not kept alike, and bits 0 to 3 say which of them is in use.
     let flags = fields.u16(40);
     if flags & 0x80 != 0 && flags & 0x0F != 0 {
-        return Err(Error::Unsupported(
-            "a FAT32 file system whose first FAT is out of use",
-        ));
+        return Err(Error::Unsupported("a FAT32 file system whose first FAT is out of use"));
     }
     Ok(Root::Cluster(fields.u32(44)))
 }

@@ -63,10 +63,7 @@ const HISTORY: usize = MAX_LONG_ENTRIES * ENTRY;
 
 impl Slots {
     const fn new() -> Self {
-        Self {
-            bytes: [0; HISTORY + BLOCK],
-            block: None,
-        }
+        Self { bytes: [0; HISTORY + BLOCK], block: None }
     }
 
     fn clear(&mut self) {
@@ -85,13 +82,8 @@ impl Slots {
     /// The entry at byte `offset` of block `block`, and the [`MAX_LONG_ENTRIES`] entries in front of it, if the block
     /// is the one read last.
     pub(crate) fn entry(&self, block: u32, offset: u32) -> Option<(&[u8], &[u8; ENTRY])> {
-        let (before, rest) = self
-            .bytes
-            .get(offset as usize..)?
-            .split_at_checked(HISTORY)?;
-        rest.first_chunk()
-            .filter(|_| self.block == Some(block))
-            .map(|entry| (before, entry))
+        let (before, rest) = self.bytes.get(offset as usize..)?.split_at_checked(HISTORY)?;
+        rest.first_chunk().filter(|_| self.block == Some(block)).map(|entry| (before, entry))
     }
 }
 
@@ -141,21 +133,13 @@ impl<'a, S: Source> Card<'a, S> {
         boot_sector: &[u8; BLOCK],
         buffers: &'a mut CardBuffers,
     ) -> Self {
-        let CardBuffers {
-            file_links,
-            directories,
-            directory_links,
-            slots,
-        } = buffers;
+        let CardBuffers { file_links, directories, directory_links, slots } = buffers;
         for window in [&mut *file_links, directories, directory_links] {
             window.clear();
         }
         Self(RefCell::new(State {
             source,
-            fat: Fat {
-                layout,
-                window: file_links,
-            },
+            fat: Fat { layout, window: file_links },
             slots,
             directories,
             directory_links,
@@ -187,10 +171,7 @@ impl<'a, S: Source> Card<'a, S> {
     }
 
     /// The result of a call of the crate, once what it has kept to itself is considered.
-    pub(crate) fn judge<T>(
-        &self,
-        result: Result<T, embedded_sdmmc::Error<Refused>>,
-    ) -> Result<T, Error<S::Error>> {
+    pub(crate) fn judge<T>(&self, result: Result<T, embedded_sdmmc::Error<Refused>>) -> Result<T, Error<S::Error>> {
         use embedded_sdmmc::Error as Sdmmc;
         if let Some(failure) = self.state()?.failure.take() {
             return Err(failure);
@@ -198,9 +179,7 @@ impl<'a, S: Source> Card<'a, S> {
         result.map_err(|error| match error {
             Sdmmc::FormatError(problem) => Error::Refused(problem),
             Sdmmc::OpenedFileAsDir => Error::DuplicateName,
-            Sdmmc::TooManyOpenDirs => Error::TooDeep {
-                max: crate::MAX_DEPTH,
-            },
+            Sdmmc::TooManyOpenDirs => Error::TooDeep { max: crate::MAX_DEPTH },
             _ => Error::Inconsistent,
         })
     }
@@ -210,11 +189,7 @@ impl<S: Source> State<'_, S> {
     /// Where the root directory lies.
     pub(crate) fn root(&mut self) -> Result<Extent, Error<S::Error>> {
         match self.fat.layout.root {
-            Root::Region { first, blocks } => Ok(Extent {
-                first,
-                blocks,
-                clusters: 0,
-            }),
+            Root::Region { first, blocks } => Ok(Extent { first, blocks, clusters: 0 }),
             Root::Cluster(cluster) => self.directory(cluster),
         }
     }
@@ -226,11 +201,7 @@ impl<S: Source> State<'_, S> {
         if blocks > MAX_DIRECTORY_BLOCKS.max(self.fat.layout.blocks_per_cluster) {
             return Err(Error::DirectoryTooLarge { blocks });
         }
-        Ok(Extent {
-            first: self.fat.layout.block_of(cluster),
-            blocks,
-            clusters,
-        })
+        Ok(Extent { first: self.fat.layout.block_of(cluster), blocks, clusters })
     }
 
     /// Block `index` as the crate counts them.
@@ -257,10 +228,7 @@ impl<S: Source> State<'_, S> {
             if self.expected.take().is_some_and(|first| first != index) {
                 return Err(Error::DuplicateName);
             }
-            block.contents =
-                *self
-                    .directories
-                    .block(self.source, index, directories..layout.end)?;
+            block.contents = *self.directories.block(self.source, index, directories..layout.end)?;
             self.slots.push(index, &block.contents);
         }
         Ok(())
@@ -292,9 +260,7 @@ impl<S: Source> BlockDevice for &Card<'_, S> {
 
     fn num_blocks(&self) -> Result<BlockCount, Refused> {
         let state = self.0.try_borrow().map_err(|_| Refused)?;
-        Ok(BlockCount(
-            state.fat.layout.end - state.fat.layout.first + 1,
-        ))
+        Ok(BlockCount(state.fat.layout.end - state.fat.layout.first + 1))
     }
 }
 
@@ -309,11 +275,7 @@ fn partition_table(layout: &Layout) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     put(&mut block, TABLE + 4, [0x0C]);
     put(&mut block, TABLE + 8, 1u32.to_le_bytes());
-    put(
-        &mut block,
-        TABLE + 12,
-        (layout.end - layout.first).to_le_bytes(),
-    );
+    put(&mut block, TABLE + 12, (layout.end - layout.first).to_le_bytes());
     put(&mut block, 510, [0x55, 0xAA]);
     block
 }

@@ -33,11 +33,7 @@ struct Request {
 
 impl Request {
     fn new(first: u32) -> Self {
-        Self {
-            first,
-            blocks: 0,
-            runs: Vec::new(),
-        }
+        Self { first, blocks: 0, runs: Vec::new() }
     }
 
     /// Takes as much of the start of `run` as fits, and answers the rest.
@@ -46,32 +42,20 @@ impl Request {
         let Some(gap) = run.first.checked_sub(end).filter(|&gap| gap <= MAX_GAP) else {
             return Some(run);
         };
-        let blocks = MAX_REQUEST
-            .saturating_sub(self.blocks + gap)
-            .min(run.blocks);
+        let blocks = MAX_REQUEST.saturating_sub(self.blocks + gap).min(run.blocks);
         if blocks == 0 {
             return Some(run);
         }
         match self.runs.last_mut() {
             Some(last) if gap == 0 => last.blocks += blocks,
             _ => {
-                if self
-                    .runs
-                    .push(Run {
-                        first: run.first,
-                        blocks,
-                    })
-                    .is_err()
-                {
+                if self.runs.push(Run { first: run.first, blocks }).is_err() {
                     return Some(run);
                 }
             }
         }
         self.blocks += gap + blocks;
-        (blocks < run.blocks).then_some(Run {
-            first: run.first + blocks,
-            blocks: run.blocks - blocks,
-        })
+        (blocks < run.blocks).then_some(Run { first: run.first + blocks, blocks: run.blocks - blocks })
     }
 }
 
@@ -87,30 +71,18 @@ struct Planner {
 }
 
 impl Planner {
-    fn request<S: Source>(
-        &mut self,
-        fat: &mut Fat<'_>,
-        source: &mut S,
-    ) -> Result<Option<Request>, Error<S::Error>> {
+    fn request<S: Source>(&mut self, fat: &mut Fat<'_>, source: &mut S) -> Result<Option<Request>, Error<S::Error>> {
         let mut request: Option<Request> = None;
         while self.left > 0 {
             let run = if let Some(rest) = self.rest.take() {
                 rest
             } else if let Some(cluster) = self.chain.next(fat, source)? {
                 let blocks = fat.layout.blocks_per_cluster.min(self.left);
-                Run {
-                    first: fat.layout.block_of(cluster),
-                    blocks,
-                }
+                Run { first: fat.layout.block_of(cluster), blocks }
             } else {
-                return Err(Error::ChainTruncated {
-                    needed: self.needed,
-                    found: self.chain.length(),
-                });
+                return Err(Error::ChainTruncated { needed: self.needed, found: self.chain.length() });
             };
-            self.rest = request
-                .get_or_insert_with(|| Request::new(run.first))
-                .take(run);
+            self.rest = request.get_or_insert_with(|| Request::new(run.first)).take(run);
             self.left -= run.blocks - self.rest.map_or(0, |rest| rest.blocks);
             if self.rest.is_some() {
                 break;
@@ -138,12 +110,7 @@ pub(crate) fn digest<S: Source>(
     if first == 0 {
         return Err(Error::ChainTruncated { needed, found: 0 });
     }
-    let mut planner = Planner {
-        chain: Chain::new(first),
-        left,
-        rest: None,
-        needed,
-    };
+    let mut planner = Planner { chain: Chain::new(first), left, rest: None, needed };
     let mut requests: Deque<Request, IN_FLIGHT> = Deque::new();
     let mut bytes_left = size as usize;
     loop {
@@ -151,18 +118,8 @@ pub(crate) fn digest<S: Source>(
             let Some(request) = planner.request(fat, source)? else {
                 break;
             };
-            let Request {
-                first,
-                blocks: count,
-                ..
-            } = request;
-            source
-                .prefetch(first, count)
-                .map_err(|source| Error::Device {
-                    first,
-                    count,
-                    source,
-                })?;
+            let Request { first, blocks: count, .. } = request;
+            source.prefetch(first, count).map_err(|source| Error::Device { first, count, source })?;
             if requests.push_back(request).is_err() {
                 return Err(Error::Inconsistent);
             }
@@ -174,11 +131,7 @@ pub(crate) fn digest<S: Source>(
         for run in &request.runs {
             let start = (run.first - request.first) as usize * BLOCK;
             let length = (run.blocks as usize * BLOCK).min(bytes_left);
-            hash.update(
-                bytes
-                    .get(start..start + length)
-                    .ok_or(Error::Inconsistent)?,
-            );
+            hash.update(bytes.get(start..start + length).ok_or(Error::Inconsistent)?);
             bytes_left -= length;
         }
     }

@@ -18,9 +18,7 @@ pub enum Error<E: core::error::Error + 'static> {
         source: E,
     },
     /// The device delivered another amount than it was asked for.
-    #[error(
-        "the block device delivered {got} bytes from block {first} where {wanted} were asked for"
-    )]
+    #[error("the block device delivered {got} bytes from block {first} where {wanted} were asked for")]
     ShortRead {
         /// The first block of the request.
         first: u32,
@@ -39,9 +37,7 @@ pub enum Error<E: core::error::Error + 'static> {
     )]
     NoFileSystem,
     /// There is something else.
-    #[error(
-        "the card holds {0}; only FAT16 and FAT32 are read, in an MBR partition or on the whole card"
-    )]
+    #[error("the card holds {0}; only FAT16 and FAT32 are read, in an MBR partition or on the whole card")]
     Unsupported(&'static str),
     /// The file system has sectors of another size than the device.
     #[error("the file system has sectors of {0} bytes; only 512 are supported")]
@@ -79,9 +75,7 @@ pub enum Error<E: core::error::Error + 'static> {
         available: u32,
     },
     /// A cluster number that no cluster has.
-    #[error(
-        "the first cluster is {cluster}, but the clusters are 2 to {last}; check the file system"
-    )]
+    #[error("the first cluster is {cluster}, but the clusters are 2 to {last}; check the file system")]
     NoSuchCluster {
         /// The number in the directory entry or boot sector.
         cluster: u32,
@@ -89,9 +83,7 @@ pub enum Error<E: core::error::Error + 'static> {
         last: u32,
     },
     /// A link of the FAT leads to a cluster number that no cluster has.
-    #[error(
-        "the FAT links cluster {cluster} to {link}, but the clusters are 2 to {last}; check the file system"
-    )]
+    #[error("the FAT links cluster {cluster} to {link}, but the clusters are 2 to {last}; check the file system")]
     LinkOutOfRange {
         /// Whose link it is.
         cluster: u32,
@@ -107,9 +99,7 @@ pub enum Error<E: core::error::Error + 'static> {
         cluster: u32,
     },
     /// A chain contains a cluster marked bad.
-    #[error(
-        "the cluster chain contains cluster {cluster}, which is marked bad; check the file system"
-    )]
+    #[error("the cluster chain contains cluster {cluster}, which is marked bad; check the file system")]
     BadCluster {
         /// The bad cluster.
         cluster: u32,
@@ -121,9 +111,7 @@ pub enum Error<E: core::error::Error + 'static> {
         cluster: u32,
     },
     /// A chain is shorter than the file.
-    #[error(
-        "the cluster chain is truncated: {needed} clusters needed, {found} found; check the file system"
-    )]
+    #[error("the cluster chain is truncated: {needed} clusters needed, {found} found; check the file system")]
     ChainTruncated {
         /// Clusters that the file's size calls for.
         needed: u32,
@@ -131,17 +119,13 @@ pub enum Error<E: core::error::Error + 'static> {
         found: u32,
     },
     /// More clusters are in use than there are.
-    #[error(
-        "files or directories share clusters: together they have more than the {clusters} there are"
-    )]
+    #[error("files or directories share clusters: together they have more than the {clusters} there are")]
     CrossLinked {
         /// The file system's number of clusters.
         clusters: u32,
     },
     /// A directory is its own ancestor.
-    #[error(
-        "directory loop: cluster {cluster} is that of a directory above; check the file system"
-    )]
+    #[error("directory loop: cluster {cluster} is that of a directory above; check the file system")]
     DirectoryLoop {
         /// The first cluster of both.
         cluster: u32,
@@ -186,11 +170,7 @@ pub struct Failure<'a, E: core::error::Error + 'static> {
 
 impl<E: core::error::Error + 'static> fmt::Display for Failure<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            write!(f, "{}", self.error)
-        } else {
-            write!(f, "{}: {}", self.path, self.error)
-        }
+        if self.path.is_empty() { write!(f, "{}", self.error) } else { write!(f, "{}: {}", self.path, self.error) }
     }
 }
 

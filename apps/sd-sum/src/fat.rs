@@ -17,56 +17,29 @@ pub(crate) struct Fat<'a> {
 
 impl Fat<'_> {
     /// The cluster after `cluster`, or `None` if it is the last one.
-    fn link<S: Source>(
-        &mut self,
-        source: &mut S,
-        cluster: u32,
-    ) -> Result<Option<u32>, Error<S::Error>> {
-        let Layout {
-            kind,
-            fat,
-            fat_blocks,
-            ..
-        } = self.layout;
+    fn link<S: Source>(&mut self, source: &mut S, cluster: u32) -> Result<Option<u32>, Error<S::Error>> {
+        let Layout { kind, fat, fat_blocks, .. } = self.layout;
         let last = self.layout.last_cluster();
         let links_per_block = match kind {
             Kind::Fat16 => BLOCK as u32 / 2,
             Kind::Fat32 => BLOCK as u32 / 4,
         };
-        let block = self.window.block(
-            source,
-            fat + cluster / links_per_block,
-            fat..fat + fat_blocks,
-        )?;
+        let block = self.window.block(source, fat + cluster / links_per_block, fat..fat + fat_blocks)?;
         let index = (cluster % links_per_block) as usize;
         // FAT16 marks are widened to those of FAT32, whose upper four bits are not part of a link.
         let link = match kind {
-            Kind::Fat16 => {
-                block
-                    .as_chunks()
-                    .0
-                    .get(index)
-                    .map(|&link| match u16::from_le_bytes(link) {
-                        mark @ 0xFFF7.. => 0x0FFF_0000 | u32::from(mark),
-                        link => u32::from(link),
-                    })
-            }
-            Kind::Fat32 => block
-                .as_chunks()
-                .0
-                .get(index)
-                .map(|&link| u32::from_le_bytes(link) & 0x0FFF_FFFF),
+            Kind::Fat16 => block.as_chunks().0.get(index).map(|&link| match u16::from_le_bytes(link) {
+                mark @ 0xFFF7.. => 0x0FFF_0000 | u32::from(mark),
+                link => u32::from(link),
+            }),
+            Kind::Fat32 => block.as_chunks().0.get(index).map(|&link| u32::from_le_bytes(link) & 0x0FFF_FFFF),
         };
         match link.ok_or(Error::Inconsistent)? {
             0 => Err(Error::FreeCluster { cluster }),
             0x0FFF_FFF7 => Err(Error::BadCluster { cluster }),
             0x0FFF_FFF8.. => Ok(None),
             link if self.layout.contains(link) => Ok(Some(link)),
-            link => Err(Error::LinkOutOfRange {
-                cluster,
-                link,
-                last,
-            }),
+            link => Err(Error::LinkOutOfRange { cluster, link, last }),
         }
     }
 }
@@ -90,13 +63,7 @@ enum At {
 impl Chain {
     /// The chain that starts with cluster `first`.
     pub(crate) fn new(first: u32) -> Self {
-        Self {
-            at: At::Before(first),
-            length: 0,
-            landmark: 0,
-            steps: 0,
-            next_landmark: 1,
-        }
+        Self { at: At::Before(first), length: 0, landmark: 0, steps: 0, next_landmark: 1 }
     }
 
     /// How many clusters have been passed.
@@ -113,10 +80,7 @@ impl Chain {
         let next = match self.at {
             At::Before(first) if fat.layout.contains(first) => Some(first),
             At::Before(cluster) => {
-                return Err(Error::NoSuchCluster {
-                    cluster,
-                    last: fat.layout.last_cluster(),
-                });
+                return Err(Error::NoSuchCluster { cluster, last: fat.layout.last_cluster() });
             }
             At::On(cluster) => fat.link(source, cluster)?,
             At::End => None,
@@ -140,11 +104,7 @@ impl Chain {
     }
 
     /// Goes to the end, and answers the length of the whole chain.
-    pub(crate) fn finish<S: Source>(
-        mut self,
-        fat: &mut Fat<'_>,
-        source: &mut S,
-    ) -> Result<u32, Error<S::Error>> {
+    pub(crate) fn finish<S: Source>(mut self, fat: &mut Fat<'_>, source: &mut S) -> Result<u32, Error<S::Error>> {
         while self.next(fat, source)?.is_some() {}
         Ok(self.length)
     }

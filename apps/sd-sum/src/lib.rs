@@ -45,9 +45,7 @@ use core::fmt;
 use core::ops::ControlFlow;
 
 use embedded_sdmmc::fat::OnDiskDirEntry;
-use embedded_sdmmc::{
-    DirEntry, RawDirectory, ShortFileName, TimeSource, Timestamp, VolumeIdx, VolumeManager,
-};
+use embedded_sdmmc::{DirEntry, RawDirectory, ShortFileName, TimeSource, Timestamp, VolumeIdx, VolumeManager};
 use heapless::{String, Vec};
 
 use crate::boot::{Kind, Root};
@@ -69,10 +67,7 @@ pub struct Buffers {
 impl Buffers {
     /// Buffers for one call of [`sum`] after another.
     pub const fn new() -> Self {
-        Self {
-            card: CardBuffers::new(),
-            path: String::new(),
-        }
+        Self { card: CardBuffers::new(), path: String::new() }
     }
 }
 
@@ -130,15 +125,7 @@ pub fn sum<'b, S: Source>(
     path.clear();
     let walked = boot::locate(source).and_then(|(layout, boot_sector)| {
         let card = Card::new(source, layout, &boot_sector, card);
-        walk(
-            &card,
-            &mut Walk {
-                path: &mut *path,
-                report,
-                totals: Totals::default(),
-                clusters: 0,
-            },
-        )
+        walk(&card, &mut Walk { path: &mut *path, report, totals: Totals::default(), clusters: 0 })
     });
     walked.map_err(|error| Failure { path, error })
 }
@@ -207,34 +194,20 @@ fn walk<S: Source, R: FnMut(&FileSum<'_>)>(
     walk.count(extent.clusters, card)?;
     let mut levels: Vec<Level, { MAX_DEPTH + 1 }> = Vec::new();
     let too_deep = |_| Error::TooDeep { max: MAX_DEPTH };
-    levels
-        .push(Level {
-            directory,
-            extent,
-            cluster,
-            done: None,
-            path: 0,
-        })
-        .map_err(too_deep)?;
+    levels.push(Level { directory, extent, cluster, done: None, path: 0 }).map_err(too_deep)?;
 
     while let Some(level) = levels.last_mut() {
         let is_root = level.path == 0;
         let Some(found) = walk.list(&manager, card, level, is_root)? else {
             card.judge(manager.close_dir(level.directory))?;
             levels.pop();
-            walk.path
-                .truncate(levels.last().map_or(0, |parent| parent.path));
+            walk.path.truncate(levels.last().map_or(0, |parent| parent.path));
             continue;
         };
         level.done = Some(found.place);
         let (parent, parent_extent) = (level.directory, level.extent);
-        if levels
-            .iter()
-            .any(|level| level.cluster == found.cluster && found.cluster != 0)
-        {
-            return Err(Error::DirectoryLoop {
-                cluster: found.cluster,
-            });
+        if levels.iter().any(|level| level.cluster == found.cluster && found.cluster != 0) {
+            return Err(Error::DirectoryLoop { cluster: found.cluster });
         }
         if levels.is_full() {
             return Err(Error::TooDeep { max: MAX_DEPTH });
@@ -244,25 +217,13 @@ fn walk<S: Source, R: FnMut(&FileSum<'_>)>(
         enter(&manager, card, parent_extent)?;
         let directory = card.judge(manager.open_dir(parent, found.name))?;
         let path = walk.path.len();
-        levels
-            .push(Level {
-                directory,
-                extent,
-                cluster: found.cluster,
-                done: None,
-                path,
-            })
-            .map_err(too_deep)?;
+        levels.push(Level { directory, extent, cluster: found.cluster, done: None, path }).map_err(too_deep)?;
     }
     Ok(walk.totals)
 }
 
 /// Prepares for the one directory that is read next.
-fn enter<S: Source>(
-    manager: &Volume<'_, '_, S>,
-    card: &Card<'_, S>,
-    extent: Extent,
-) -> Result<(), Error<S::Error>> {
+fn enter<S: Source>(manager: &Volume<'_, '_, S>, card: &Card<'_, S>, extent: Extent) -> Result<(), Error<S::Error>> {
     // Access to the device makes the manager forget its cached block, so that every read is seen.
     manager.device(|_| ());
     card.enter(extent)
@@ -270,11 +231,7 @@ fn enter<S: Source>(
 
 impl<R: FnMut(&FileSum<'_>)> Walk<'_, R> {
     /// Adds a chain to those seen so far.
-    fn count<S: Source>(
-        &mut self,
-        clusters: u32,
-        card: &Card<'_, S>,
-    ) -> Result<(), Error<S::Error>> {
+    fn count<S: Source>(&mut self, clusters: u32, card: &Card<'_, S>) -> Result<(), Error<S::Error>> {
         let all = card.state()?.fat.layout.clusters;
         count(&mut self.clusters, clusters, all)
     }
@@ -302,20 +259,11 @@ impl<R: FnMut(&FileSum<'_>)> Walk<'_, R> {
             let is_dot = entry.name == ShortFileName::this_dir();
             if core::mem::take(&mut at_start) && !is_dot {
                 found = Err(Error::NotADirectory);
-            } else if !(is_dot
-                || entry.name == ShortFileName::parent_dir()
-                || entry.attributes.is_volume())
-            {
+            } else if !(is_dot || entry.name == ShortFileName::parent_dir() || entry.attributes.is_volume()) {
                 self.path.truncate(level.path);
-                found = card
-                    .state()
-                    .and_then(|mut state| self.visit(&mut state, entry));
+                found = card.state().and_then(|mut state| self.visit(&mut state, entry));
             }
-            if matches!(found, Ok(None)) {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            if matches!(found, Ok(None)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if matches!(found, Ok(None)) {
             // What is wrong from here on is wrong with the directory, not with its last file.
@@ -335,14 +283,10 @@ impl<R: FnMut(&FileSum<'_>)> Walk<'_, R> {
         state: &mut State<'_, S>,
         entry: &DirEntry,
     ) -> Result<Option<Subdirectory>, Error<S::Error>> {
-        let State {
-            source, fat, slots, ..
-        } = state;
+        let State { source, fat, slots, .. } = state;
         let place @ (block, offset) = place_of(entry);
         let device_block = card::device_block(&fat.layout, block).ok_or(Error::Inconsistent)?;
-        let (before, bytes) = slots
-            .entry(device_block, offset)
-            .ok_or(Error::Inconsistent)?;
+        let (before, bytes) = slots.entry(device_block, offset).ok_or(Error::Inconsistent)?;
         name::push(self.path, before, bytes).map_err(|_| Error::PathTooLong { max: MAX_PATH })?;
         let on_disk = OnDiskDirEntry::new(bytes);
         let high = match fat.layout.kind {
@@ -351,21 +295,13 @@ impl<R: FnMut(&FileSum<'_>)> Walk<'_, R> {
         };
         let cluster = high | u32::from(on_disk.first_cluster_lo());
         if entry.attributes.is_directory() {
-            return Ok(Some(Subdirectory {
-                name: entry.name,
-                cluster,
-                place,
-            }));
+            return Ok(Some(Subdirectory { name: entry.name, cluster, place }));
         }
         let (sha256, clusters) = contents::digest(fat, *source, cluster, entry.size)?;
         count(&mut self.clusters, clusters, fat.layout.clusters)?;
         self.totals.files += 1;
         self.totals.bytes += u64::from(entry.size);
-        (self.report)(&FileSum {
-            path: self.path,
-            bytes: entry.size,
-            sha256,
-        });
+        (self.report)(&FileSum { path: self.path, bytes: entry.size, sha256 });
         Ok(None)
     }
 }
@@ -375,15 +311,7 @@ fn place_of(entry: &DirEntry) -> Place {
 }
 
 /// Adds a chain of `clusters` to those seen so far, of a file system that has `all`.
-fn count<E: core::error::Error + 'static>(
-    seen: &mut u32,
-    clusters: u32,
-    all: u32,
-) -> Result<(), Error<E>> {
+fn count<E: core::error::Error + 'static>(seen: &mut u32, clusters: u32, all: u32) -> Result<(), Error<E>> {
     *seen = seen.saturating_add(clusters);
-    if *seen > all {
-        Err(Error::CrossLinked { clusters: all })
-    } else {
-        Ok(())
-    }
+    if *seen > all { Err(Error::CrossLinked { clusters: all }) } else { Ok(()) }
 }

@@ -48,18 +48,10 @@ pub(crate) struct PathTooLong;
 ///
 /// Control characters and slashes, which no name may have, become U+FFFD, so that a path never breaks a line and has as
 /// many slashes as levels.
-pub(crate) fn push(
-    path: &mut String<MAX_PATH>,
-    before: &[u8],
-    entry: &[u8; ENTRY],
-) -> Result<(), PathTooLong> {
+pub(crate) fn push(path: &mut String<MAX_PATH>, before: &[u8], entry: &[u8; ENTRY]) -> Result<(), PathTooLong> {
     path.push('/').map_err(|_| PathTooLong)?;
     let mut put = |c: char| {
-        let c = if c.is_control() || c == '/' {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        };
+        let c = if c.is_control() || c == '/' { char::REPLACEMENT_CHARACTER } else { c };
         path.push(c).map_err(|_| PathTooLong)
     };
     if let Some(units) = long_name(before, entry) {
@@ -71,10 +63,7 @@ pub(crate) fn push(
 
 /// The check sum over a short name that the entries of its long name carry.
 fn check_sum(entry: &[u8; ENTRY]) -> u8 {
-    entry
-        .iter()
-        .take(11)
-        .fold(0, |sum: u8, &byte| sum.rotate_right(1).wrapping_add(byte))
+    entry.iter().take(11).fold(0, |sum: u8, &byte| sum.rotate_right(1).wrapping_add(byte))
 }
 
 /// The long name, if the entries in front of `entry` are a complete one.
@@ -83,17 +72,14 @@ fn long_name(before: &[u8], entry: &[u8; ENTRY]) -> Option<Vec<u16, { MAX_LONG_E
     let mut name = Vec::new();
     for (sequence, part) in (1u8..).zip(before.as_rchunks::<ENTRY>().1.iter().rev()) {
         let part = part.as_slice();
-        if part.first() == Some(&DELETED)
-            || OnDiskDirEntry::new(part).raw_attr() & LONG_NAME_MASK != LONG_NAME
-        {
+        if part.first() == Some(&DELETED) || OnDiskDirEntry::new(part).raw_attr() & LONG_NAME_MASK != LONG_NAME {
             return None;
         }
         let (is_last, number, sum, units) = OnDiskDirEntry::new(part).lfn_contents()?;
         if number != sequence || sum != wanted {
             return None;
         }
-        name.extend_from_slice(units.split(|&unit| unit == 0).next()?)
-            .ok()?;
+        name.extend_from_slice(units.split(|&unit| unit == 0).next()?).ok()?;
         if is_last {
             return (!name.is_empty()).then_some(name);
         }
@@ -107,15 +93,8 @@ fn short_name(entry: &[u8; ENTRY]) -> impl Iterator<Item = char> {
     let (base, extension) = name.split_at(8);
     let case = rest.get(1).copied().unwrap_or_default();
     let part = |bytes: &'_ [u8], lower: bool| {
-        let length = bytes
-            .iter()
-            .rposition(|&byte| byte != b' ')
-            .map_or(0, |last| last + 1);
-        let mut chars: Vec<char, 8> = bytes
-            .iter()
-            .take(length)
-            .map(|&byte| decode(byte, lower))
-            .collect();
+        let length = bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+        let mut chars: Vec<char, 8> = bytes.iter().take(length).map(|&byte| decode(byte, lower)).collect();
         // A first byte that would mean "deleted" is stored as 05.
         if let (Some(first), Some(5)) = (chars.first_mut(), bytes.first()) {
             *first = decode(DELETED, lower);
@@ -132,10 +111,7 @@ fn short_name(entry: &[u8; ENTRY]) -> impl Iterator<Item = char> {
 fn decode(byte: u8, lower: bool) -> char {
     let c = match byte.checked_sub(0x80) {
         None => char::from(byte),
-        Some(index) => CODE_PAGE
-            .chars()
-            .nth(usize::from(index))
-            .unwrap_or(char::REPLACEMENT_CHARACTER),
+        Some(index) => CODE_PAGE.chars().nth(usize::from(index)).unwrap_or(char::REPLACEMENT_CHARACTER),
     };
     let mut lowered = c.to_lowercase();
     match (lower, lowered.next(), lowered.next()) {
@@ -201,10 +177,7 @@ mod tests {
         assert_eq!(name(&none, &entry(b"\x8E       TXT", 0)), "/Ä.TXT");
         assert_eq!(name(&none, &entry(b"\x8E       TXT", 0x18)), "/ä.txt");
         assert_eq!(name(&none, &entry(b"\x05       TXT", 0)), "/Õ.TXT");
-        assert_eq!(
-            name(&none, &entry(b"A/\nB       ", 0)),
-            "/A\u{FFFD}\u{FFFD}B"
-        );
+        assert_eq!(name(&none, &entry(b"A/\nB       ", 0)), "/A\u{FFFD}\u{FFFD}B");
     }
 
     #[test]
@@ -213,10 +186,7 @@ mod tests {
         for length in 1..=255 {
             let text: std::string::String = ('a'..='z').cycle().take(length).collect();
             let units: StdVec<u16> = text.encode_utf16().collect();
-            assert_eq!(
-                name(&parts(&units, &short), &short),
-                std::format!("/{text}")
-            );
+            assert_eq!(name(&parts(&units, &short), &short), std::format!("/{text}"));
         }
     }
 
@@ -225,43 +195,24 @@ mod tests {
         let short = entry(b"LONGNA~1   ", 0);
         let text = "123456789012😀 and after";
         let units: StdVec<u16> = text.encode_utf16().collect();
-        assert_eq!(
-            name(&parts(&units, &short), &short),
-            std::format!("/{text}")
-        );
+        assert_eq!(name(&parts(&units, &short), &short), std::format!("/{text}"));
 
         // A part that starts with half a pair, behind thirteen units that leave it alone.
         let mut units = vec![u16::from(b'x'); UNITS];
         units.extend([0xDE00, u16::from(b'y')]);
-        assert_eq!(
-            name(&parts(&units, &short), &short),
-            "/xxxxxxxxxxxxx\u{FFFD}y"
-        );
+        assert_eq!(name(&parts(&units, &short), &short), "/xxxxxxxxxxxxx\u{FFFD}y");
     }
 
     #[test]
     fn an_incomplete_long_name_is_none() {
         let short = entry(b"LONGNA~1   ", 0);
-        let units: StdVec<u16> = "a name in three parts, that is long"
-            .encode_utf16()
-            .collect();
+        let units: StdVec<u16> = "a name in three parts, that is long".encode_utf16().collect();
         let whole = parts(&units, &short);
         let at = whole.len() - 3 * ENTRY;
-        for (offset, byte) in [
-            (at, 3),
-            (at, DELETED),
-            (at + 13, !whole[at + 13]),
-            (at + 11, 0x20),
-            (at + ENTRY, 3),
-        ] {
+        for (offset, byte) in [(at, 3), (at, DELETED), (at + 13, !whole[at + 13]), (at + 11, 0x20), (at + ENTRY, 3)] {
             let mut broken = whole.clone();
             broken[offset] = byte;
-            assert_eq!(
-                name(&broken, &short),
-                "/LONGNA~1",
-                "with {byte:#x} at {}",
-                offset - at
-            );
+            assert_eq!(name(&broken, &short), "/LONGNA~1", "with {byte:#x} at {}", offset - at);
         }
         let other = entry(b"OTHER      ", 0);
         assert_eq!(name(&whole, &other), "/OTHER");

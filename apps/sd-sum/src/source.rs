@@ -49,26 +49,10 @@ pub trait Source {
 }
 
 /// Reads from `source`, and sees to it that exactly what was asked for comes back.
-pub(crate) fn read<S: Source>(
-    source: &mut S,
-    first: u32,
-    count: u32,
-) -> Result<&[u8], Error<S::Error>> {
+pub(crate) fn read<S: Source>(source: &mut S, first: u32, count: u32) -> Result<&[u8], Error<S::Error>> {
     let wanted = count as usize * BLOCK;
-    let bytes = source.read(first, count).map_err(|source| Error::Device {
-        first,
-        count,
-        source,
-    })?;
-    if bytes.len() == wanted {
-        Ok(bytes)
-    } else {
-        Err(Error::ShortRead {
-            first,
-            wanted,
-            got: bytes.len(),
-        })
-    }
+    let bytes = source.read(first, count).map_err(|source| Error::Device { first, count, source })?;
+    if bytes.len() == wanted { Ok(bytes) } else { Err(Error::ShortRead { first, wanted, got: bytes.len() }) }
 }
 
 /// Blocks that [`ReadAhead`] holds: 8 KiB.
@@ -84,11 +68,7 @@ pub(crate) struct ReadAhead {
 
 impl ReadAhead {
     pub(crate) const fn new() -> Self {
-        Self {
-            first: 0,
-            count: 0,
-            bytes: [0; WINDOW as usize * BLOCK],
-        }
+        Self { first: 0, count: 0, bytes: [0; WINDOW as usize * BLOCK] }
     }
 
     /// Forgets everything: the next block comes from the device.
@@ -119,14 +99,7 @@ impl ReadAhead {
                 self.count = count;
             }
         }
-        let offset = index
-            .checked_sub(self.first)
-            .filter(|&offset| offset < self.count)
-            .ok_or(Error::Inconsistent)?;
-        self.bytes
-            .as_chunks()
-            .0
-            .get(offset as usize)
-            .ok_or(Error::Inconsistent)
+        let offset = index.checked_sub(self.first).filter(|&offset| offset < self.count).ok_or(Error::Inconsistent)?;
+        self.bytes.as_chunks().0.get(offset as usize).ok_or(Error::Inconsistent)
     }
 }

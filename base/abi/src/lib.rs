@@ -59,7 +59,8 @@ pub const GATE_MAGIC: u32 = 0x5441_475a;
 ///
 /// `call`, `send`, `reply`, `recv` and `reply_recv` take and return registers as the kernel does: r0 = slot, and badge on
 /// return; r1 = [`Info`]; r2 to r5 = the first four message words. They keep all registers but these, lr and the
-/// flags. The others follow the procedure call standard; those that can fail return 0 or a kernel error code.
+/// flags. The others follow the procedure call standard; those that can fail return 0, or 1 if the
+/// kernel refused.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Gate {

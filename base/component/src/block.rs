@@ -37,8 +37,7 @@ pub struct Device {
 impl Device {
     /// Opens a session with a buffer of `buffer` bytes, a power of two; `signal` is what completions raise.
     pub fn open(buffer: u32, signal: Signal) -> Result<Self, Error> {
-        let request =
-            Open { ram: buffer + OVERHEAD, caps: CAPS, argument: buffer, ..Open::new(Service::Block) };
+        let request = Open { ram: buffer + OVERHEAD, caps: CAPS, argument: buffer, ..Open::new(Service::Block) };
         let session = open(&request)?.capability.ok_or(Error::Invalid)?;
         let client = Client::new(&session);
         let info = client.info()?;

@@ -49,6 +49,18 @@ impl Capability {
         Err(Error::OutOfCaps)
     }
 
+    /// Takes what was received into this slot, and puts an empty slot in its place. `None` if there is no other slot: what
+    /// was received is given up then.
+    pub fn take_received(&mut self) -> Option<Self> {
+        match Self::reserve() {
+            Ok(next) => Some(core::mem::replace(self, next)),
+            Err(_) => {
+                gate::delete(self.0);
+                None
+            }
+        }
+    }
+
     /// The slot.
     pub fn slot(&self) -> u32 {
         self.0

@@ -183,7 +183,7 @@ pub(crate) fn set_word(index: usize, word: u32) {
     if index < abi::MESSAGE_WORDS {
         // SAFETY: the IPC buffer is mapped for the life of the thread, `index` is within the array, and nobody holds a
         // reference into the buffer.
-        unsafe { (&raw mut (*buffer()).words[index]).write_volatile(word) }
+        unsafe { (&raw mut (*buffer()).words).cast::<u32>().add(index).write_volatile(word) }
     }
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn set_word(index: usize, word: u32) {
 pub(crate) fn word(index: usize) -> u32 {
     if index < abi::MESSAGE_WORDS {
         // SAFETY: as in `set_word`.
-        unsafe { (&raw const (*buffer()).words[index]).read_volatile() }
+        unsafe { (&raw const (*buffer()).words).cast::<u32>().add(index).read_volatile() }
     } else {
         0
     }
@@ -201,7 +201,7 @@ pub(crate) fn word(index: usize) -> u32 {
 pub(crate) fn set_cap(index: usize, slot: u32) {
     if index < 3 {
         // SAFETY: as in `set_word`.
-        unsafe { (&raw mut (*buffer()).caps[index]).write_volatile(slot) }
+        unsafe { (&raw mut (*buffer()).caps).cast::<u32>().add(index).write_volatile(slot) }
     }
 }
 

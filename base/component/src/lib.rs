@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! - [`env`]: start, configuration, sessions, exit;
+//! - [`env`](mod@env): start, configuration, sessions, exit;
 //! - [`platform`]: accounts, dataspaces, domains;
 //! - [`server`]: the loop of a server;
 //! - [`signal`]: waiting for events; [`log`](mod@log): output; [`heap`]: dynamic memory for those who want it;

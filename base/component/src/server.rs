@@ -36,6 +36,7 @@ pub struct OpenRequest {
 
 /// An answer to a session's request.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "an answer lives for one reply")]
 pub enum Answer {
     /// Words, and the slot of a capability to go with them.
     Now(Message, Option<u32>),
@@ -138,17 +139,7 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
         }
         let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
         let message = store(incoming);
-        let received = if brought {
-            match Capability::reserve() {
-                Ok(next) => Some(core::mem::replace(&mut receiver, next)),
-                Err(_) => {
-                    gate::delete(receiver.slot());
-                    None
-                }
-            }
-        } else {
-            None
-        };
+        let received = if brought { receiver.take_received() } else { None };
         let result = match sessions.get_mut(index).and_then(Option::as_mut) {
             Some(open) => server.request(&mut open.session, &message, received),
             None => Err(Error::Gone),
@@ -183,7 +174,8 @@ fn handle_parent<S: Server>(server: &mut S, sessions: &mut [Option<Open<S::Sessi
                 (request, result)
             }
             ServerEvent::Close { request } => {
-                let session = sessions.iter_mut().find(|open| open.as_ref().is_some_and(|open| open.request == request));
+                let session =
+                    sessions.iter_mut().find(|open| open.as_ref().is_some_and(|open| open.request == request));
                 if let Some(open) = session.and_then(Option::take) {
                     open.endpoint.revoke();
                     server.close(open.session);
@@ -204,8 +196,7 @@ fn open_session<S: Server>(
     open: &OpenRequest,
     account: Account,
 ) -> Result<u32, Error> {
-    let (index, place) =
-        sessions.iter_mut().enumerate().find(|(_, place)| place.is_none()).ok_or(Error::Busy)?;
+    let (index, place) = sessions.iter_mut().enumerate().find(|(_, place)| place.is_none()).ok_or(Error::Busy)?;
     let endpoint = Capability::mint(slot::ENDPOINT, ENDPOINT_BADGE | index as u32)?;
     // What the session's account lacks, the client has donated too little of.
     let session = server.open(open, account).map_err(|error| match error {

@@ -2,8 +2,8 @@
 
 use abi::{ENDPOINT_BADGE, slot};
 use component::{Account, Capability, Domain, Error};
-use zelkova_init::description::{COMPONENTS, Component, OnExit};
 use session::Text;
+use zelkova_init::description::{COMPONENTS, Component, OnExit};
 
 use crate::program;
 

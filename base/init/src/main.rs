@@ -24,9 +24,9 @@ use component::cap::{load, store};
 use component::gate;
 use component::signal::Signal;
 use component::{Attached, Capability, Domain, Env, Error, log};
-use zelkova_init::description::{Description, OnExit, Target};
 use session::parent::{ParentRequest, ServerEvent};
 use session::{Message, Service};
+use zelkova_init::description::{Description, OnExit, Target};
 
 use crate::children::{Child, Children, State};
 use crate::sessions::{Phase, Session, Sessions};
@@ -97,7 +97,7 @@ impl Init {
             } else {
                 let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
                 let message = store(incoming);
-                let received = if brought { self.replace(&mut receiver) } else { None };
+                let received = if brought { receiver.take_received() } else { None };
                 self.request((incoming.slot & !ENDPOINT_BADGE) as usize, &message, received)
             };
             self.advance_ending();
@@ -118,17 +118,6 @@ impl Init {
                     gate::recv(slot::ENDPOINT)
                 }
             };
-        }
-    }
-
-    /// Takes what was received and puts an empty slot in its place.
-    fn replace(&self, receiver: &mut Capability) -> Option<Capability> {
-        match Capability::reserve() {
-            Ok(next) => Some(core::mem::replace(receiver, next)),
-            Err(_) => {
-                gate::delete(receiver.slot());
-                None
-            }
         }
     }
 
@@ -311,7 +300,8 @@ impl Init {
     }
 
     fn ended(&mut self, child: usize, failed: bool) {
-        self.failures += u32::from(failed && self.children.get(child).is_some_and(|c| c.component.on_exit == OnExit::Finish));
+        self.failures +=
+            u32::from(failed && self.children.get(child).is_some_and(|c| c.component.on_exit == OnExit::Finish));
         self.close_sessions_of(child);
         self.wake_or_settle(child);
     }
@@ -372,7 +362,11 @@ impl Init {
     }
 }
 
-fn open_core(service: Service, name: &str, notification: Option<Capability>) -> Result<(Message, Option<Capability>), Error> {
+fn open_core(
+    service: Service,
+    name: &str,
+    notification: Option<Capability>,
+) -> Result<(Message, Option<Capability>), Error> {
     let capability = match service {
         Service::Log => None,
         Service::Rom => {
@@ -387,4 +381,3 @@ fn open_core(service: Service, name: &str, notification: Option<Capability>) -> 
     };
     Ok((Message::from_words(0, &[CORE_SESSION]), capability))
 }
-

@@ -3,18 +3,23 @@
 //! A program is an ELF file in a boot module. Segments that are not writeable are attached as they are, so that all instances of a program share
 //! them; writeable ones are copied into memory that the child pays for. Nothing is writeable and executable.
 
-use abi::{CONFIG_LEN, GATE_VERSION, IPC_BASE, PROGRAM_BASE, START_INFO_OFFSET, STACK_TOP, WINDOW_BASE};
+use abi::{CONFIG_LEN, GATE_VERSION, IPC_BASE, PROGRAM_BASE, STACK_TOP, START_INFO_OFFSET, WINDOW_BASE};
 use component::{Account, Attach, Attached, Capability, Dataspace, Domain, Error, NewThread, log};
 use elf::ElfBytes;
 use elf::abi::{EM_ARM, PF_W, PF_X, PT_LOAD};
 use elf::endian::LittleEndian;
-use zelkova_init::description::Component;
 use session::core::{EXECUTE, SMALL_PAGES, WRITE};
+use zelkova_init::description::Component;
 
 const PAGE: u32 = 4096;
 
 /// Fills a child's address space and starts its main thread.
-pub(crate) fn start(component: &Component, account: &Account, domain: &Domain, slot_bits: u32) -> Result<Capability, Error> {
+pub(crate) fn start(
+    component: &Component,
+    account: &Account,
+    domain: &Domain,
+    slot_bits: u32,
+) -> Result<Capability, Error> {
     let entry = load(account, domain, &component.binary)?;
     load(account, domain, "vdso")?;
     start_page(component, account, domain, slot_bits)?;

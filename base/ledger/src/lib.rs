@@ -55,10 +55,7 @@ impl Quota {
     /// Both sums, or `None` if one of them does not fit.
     #[must_use]
     pub const fn checked_add(self, other: Self) -> Option<Self> {
-        match (
-            self.ram.checked_add(other.ram),
-            self.caps.checked_add(other.caps),
-        ) {
+        match (self.ram.checked_add(other.ram), self.caps.checked_add(other.caps)) {
             (Some(ram), Some(caps)) => Some(Self { ram, caps }),
             _ => None,
         }
@@ -67,10 +64,7 @@ impl Quota {
     /// Both differences, or `None` if one of them would be negative.
     #[must_use]
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
-        match (
-            self.ram.checked_sub(other.ram),
-            self.caps.checked_sub(other.caps),
-        ) {
+        match (self.ram.checked_sub(other.ram), self.caps.checked_sub(other.caps)) {
             (Some(ram), Some(caps)) => Some(Self { ram, caps }),
             _ => None,
         }
@@ -79,41 +73,26 @@ impl Quota {
     /// The smaller RAM and the smaller number of capabilities of the two.
     #[must_use]
     pub fn min(self, other: Self) -> Self {
-        Self {
-            ram: self.ram.min(other.ram),
-            caps: self.caps.min(other.caps),
-        }
+        Self { ram: self.ram.min(other.ram), caps: self.caps.min(other.caps) }
     }
 
     /// The larger RAM and the larger number of capabilities of the two.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
-        Self {
-            ram: self.ram.max(other.ram),
-            caps: self.caps.max(other.caps),
-        }
+        Self { ram: self.ram.max(other.ram), caps: self.caps.max(other.caps) }
     }
 
     fn saturating_sub(self, other: Self) -> Self {
-        Self {
-            ram: self.ram.saturating_sub(other.ram),
-            caps: self.caps.saturating_sub(other.caps),
-        }
+        Self { ram: self.ram.saturating_sub(other.ram), caps: self.caps.saturating_sub(other.caps) }
     }
 
     /// Whether `asked` can be taken from this, or what is short.
     fn covers(self, asked: Self) -> Result<(), OutOf> {
         if asked.ram > self.ram {
-            return Err(OutOf::Ram {
-                asked: asked.ram,
-                available: self.ram,
-            });
+            return Err(OutOf::Ram { asked: asked.ram, available: self.ram });
         }
         if asked.caps > self.caps {
-            return Err(OutOf::Caps {
-                asked: asked.caps,
-                available: self.caps,
-            });
+            return Err(OutOf::Caps { asked: asked.caps, available: self.caps });
         }
         Ok(())
     }
@@ -210,14 +189,7 @@ impl Account {
     /// The account at the root of a tree, which owns everything there is. It has no lender, so all of
     /// it may be lent.
     pub const fn root(limit: Quota) -> Self {
-        Self {
-            limit,
-            initial: Quota::ZERO,
-            lent: Quota::ZERO,
-            used: Quota::ZERO,
-            kernel: 0,
-            peak: Quota::ZERO,
-        }
+        Self { limit, initial: Quota::ZERO, lent: Quota::ZERO, used: Quota::ZERO, kernel: 0, peak: Quota::ZERO }
     }
 
     /// Opens an account with an initial donation from this one.
@@ -266,9 +238,7 @@ impl Account {
 
     /// What can still be charged.
     pub fn available(&self) -> Quota {
-        self.limit
-            .saturating_sub(self.used)
-            .saturating_sub(self.lent)
+        self.limit.saturating_sub(self.used).saturating_sub(self.lent)
     }
 
     /// What can be repaid: what is available, less what the initial donation reserves.
@@ -296,15 +266,9 @@ impl Account {
     /// # Errors
     /// [`NotCharged`] if so much is not charged, of kernel memory or of the rest.
     pub fn release(&mut self, quota: Quota, kernel: u32) -> Result<(), NotCharged> {
-        let error = NotCharged {
-            asked: quota,
-            kernel,
-        };
+        let error = NotCharged { asked: quota, kernel };
         let used = self.used.checked_sub(quota).ok_or(error)?;
-        let kernel = self
-            .kernel
-            .checked_sub(kernel.min(quota.ram))
-            .ok_or(error)?;
+        let kernel = self.kernel.checked_sub(kernel.min(quota.ram)).ok_or(error)?;
         if kernel > used.ram {
             return Err(error);
         }

@@ -23,35 +23,13 @@ fn copy(account: &Account) -> Account {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Open {
-        lender: usize,
-        initial: Quota,
-    },
-    Lend {
-        borrower: usize,
-        quota: Quota,
-    },
-    Repay {
-        borrower: usize,
-        quota: Quota,
-    },
-    Settle {
-        borrower: usize,
-    },
-    Charge {
-        account: usize,
-        quota: Quota,
-        kernel: u32,
-    },
-    ReleaseCharge {
-        account: usize,
-        charge: usize,
-    },
-    ReleaseAnything {
-        account: usize,
-        quota: Quota,
-        kernel: u32,
-    },
+    Open { lender: usize, initial: Quota },
+    Lend { borrower: usize, quota: Quota },
+    Repay { borrower: usize, quota: Quota },
+    Settle { borrower: usize },
+    Charge { account: usize, quota: Quota, kernel: u32 },
+    ReleaseCharge { account: usize, charge: usize },
+    ReleaseAnything { account: usize, quota: Quota, kernel: u32 },
 }
 
 /// Small amounts so that most steps succeed, and huge ones so that sums overflow.
@@ -107,33 +85,20 @@ impl Tree {
             charges: Vec::new(),
             peak: [0; 2],
         };
-        Self {
-            nodes: Vec::from([root]),
-        }
+        Self { nodes: Vec::from([root]) }
     }
 
     fn lent(&self, index: usize) -> [u64; 2] {
         let borrowers = self.nodes.iter().filter(|node| node.lender == Some(index));
-        borrowers.fold([0; 2], |sum, node| {
-            [sum[0] + node.borrowed[0], sum[1] + node.borrowed[1]]
-        })
+        borrowers.fold([0; 2], |sum, node| [sum[0] + node.borrowed[0], sum[1] + node.borrowed[1]])
     }
 
     fn used(&self, index: usize) -> [u64; 2] {
-        self.nodes[index]
-            .charges
-            .iter()
-            .fold([0; 2], |sum, (charge, _)| {
-                [sum[0] + charge[0], sum[1] + charge[1]]
-            })
+        self.nodes[index].charges.iter().fold([0; 2], |sum, (charge, _)| [sum[0] + charge[0], sum[1] + charge[1]])
     }
 
     fn kernel(&self, index: usize) -> u64 {
-        self.nodes[index]
-            .charges
-            .iter()
-            .map(|(_, kernel)| kernel)
-            .sum()
+        self.nodes[index].charges.iter().map(|(_, kernel)| kernel).sum()
     }
 
     fn can_charge(&self, index: usize, asked: Quota) -> bool {
@@ -162,17 +127,9 @@ impl Tree {
             Step::Lend { borrower, quota } => self.lend(borrower % count, quota),
             Step::Repay { borrower, quota } => self.repay(borrower % count, quota),
             Step::Settle { borrower } => self.settle(borrower % count),
-            Step::Charge {
-                account,
-                quota,
-                kernel,
-            } => self.charge(account % count, quota, kernel),
+            Step::Charge { account, quota, kernel } => self.charge(account % count, quota, kernel),
             Step::ReleaseCharge { account, charge } => self.release_charge(account % count, charge),
-            Step::ReleaseAnything {
-                account,
-                quota,
-                kernel,
-            } => self.release_anything(account % count, quota, kernel),
+            Step::ReleaseAnything { account, quota, kernel } => self.release_anything(account % count, quota, kernel),
         };
         if !succeeded {
             for (node, before) in self.nodes.iter().zip(&before) {
@@ -243,8 +200,7 @@ impl Tree {
         let node = &mut self.nodes[account];
         assert_eq!(node.account.charge(quota, kernel).is_ok(), expected);
         if expected {
-            node.charges
-                .push((wide(quota), u64::from(kernel.min(quota.ram))));
+            node.charges.push((wide(quota), u64::from(kernel.min(quota.ram))));
             let used = self.used(account);
             let peak = &mut self.nodes[account].peak;
             (0..2).for_each(|i| peak[i] = peak[i].max(used[i]));
@@ -352,29 +308,11 @@ proptest! {
 #[test]
 fn errors_say_what_is_short() {
     let mut account = Account::root(quota(100, 10));
-    assert_eq!(
-        account.charge(quota(101, 11), 0),
-        Err(OutOf::Ram {
-            asked: 101,
-            available: 100
-        })
-    );
-    assert_eq!(
-        account.charge(quota(100, 11), 0),
-        Err(OutOf::Caps {
-            asked: 11,
-            available: 10
-        })
-    );
+    assert_eq!(account.charge(quota(101, 11), 0), Err(OutOf::Ram { asked: 101, available: 100 }));
+    assert_eq!(account.charge(quota(100, 11), 0), Err(OutOf::Caps { asked: 11, available: 10 }));
     account.charge(quota(100, 10), 40).unwrap();
     assert_eq!(account.kernel(), 40);
-    assert_eq!(
-        account.charge(quota(1, 0), 0),
-        Err(OutOf::Ram {
-            asked: 1,
-            available: 0
-        })
-    );
+    assert_eq!(account.charge(quota(1, 0), 0), Err(OutOf::Ram { asked: 1, available: 0 }));
 }
 
 #[test]
@@ -382,41 +320,14 @@ fn the_initial_donation_stays_until_settlement() {
     let mut lender = Account::root(quota(100, 10));
     let mut borrower = lender.open(quota(60, 6)).unwrap();
     lender.lend(&mut borrower, quota(20, 2)).unwrap();
-    assert_eq!(
-        borrower.repay(&mut lender, quota(21, 0)),
-        Err(OutOf::Ram {
-            asked: 21,
-            available: 20
-        }
-        .into())
-    );
+    assert_eq!(borrower.repay(&mut lender, quota(21, 0)), Err(OutOf::Ram { asked: 21, available: 20 }.into()));
     let mut grandchild = borrower.open(quota(65, 0)).unwrap();
-    assert_eq!(
-        borrower.repay(&mut lender, quota(16, 0)),
-        Err(OutOf::Ram {
-            asked: 16,
-            available: 15
-        }
-        .into())
-    );
-    assert_eq!(
-        borrower.settle(&mut lender),
-        Err(SettleError::Lent { lent: quota(65, 0) })
-    );
+    assert_eq!(borrower.repay(&mut lender, quota(16, 0)), Err(OutOf::Ram { asked: 16, available: 15 }.into()));
+    assert_eq!(borrower.settle(&mut lender), Err(SettleError::Lent { lent: quota(65, 0) }));
     grandchild.settle(&mut borrower).unwrap();
     borrower.charge(quota(70, 1), 0).unwrap();
-    assert_eq!(
-        borrower.repay(&mut lender, quota(11, 0)),
-        Err(OutOf::Ram {
-            asked: 11,
-            available: 10
-        }
-        .into())
-    );
-    assert_eq!(
-        borrower.settle(&mut lender),
-        Err(SettleError::Used { used: quota(70, 1) })
-    );
+    assert_eq!(borrower.repay(&mut lender, quota(11, 0)), Err(OutOf::Ram { asked: 11, available: 10 }.into()));
+    assert_eq!(borrower.settle(&mut lender), Err(SettleError::Used { used: quota(70, 1) }));
     borrower.release(quota(70, 1), 0).unwrap();
     borrower.settle(&mut lender).unwrap();
     assert_eq!(lender.available(), quota(100, 10));
@@ -430,21 +341,9 @@ fn a_stranger_is_not_repaid() {
     let mut stranger = Account::root(quota(100, 10));
     let mut borrower = lender.open(quota(10, 1)).unwrap();
     lender.lend(&mut borrower, quota(5, 1)).unwrap();
-    assert_eq!(
-        borrower.repay(&mut stranger, quota(5, 1)),
-        Err(RepayError::NotTheLender { lent: Quota::ZERO })
-    );
-    assert_eq!(
-        borrower.settle(&mut stranger),
-        Err(SettleError::NotTheLender { lent: Quota::ZERO })
-    );
+    assert_eq!(borrower.repay(&mut stranger, quota(5, 1)), Err(RepayError::NotTheLender { lent: Quota::ZERO }));
+    assert_eq!(borrower.settle(&mut stranger), Err(SettleError::NotTheLender { lent: Quota::ZERO }));
     assert_eq!(borrower.limit(), quota(15, 2));
     let mut rich = Account::root(quota(u32::MAX, 0));
-    assert_eq!(
-        lender.lend(&mut rich, quota(1, 0)),
-        Err(OutOf::Ram {
-            asked: 1,
-            available: 0
-        })
-    );
+    assert_eq!(lender.lend(&mut rich, quota(1, 0)), Err(OutOf::Ram { asked: 1, available: 0 }));
 }

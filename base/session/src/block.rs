@@ -6,7 +6,7 @@
 //! contiguous, so that a device moves data to and from it directly; the client attaches it and never learns where it
 //! lies. Requests name blocks and a place in the buffer; completions come back in any order with the tag of the request.
 //!
-//! Requests and completions cost no system call while both sides are busy; see [`ring`](crate::ring) for when a signal is sent.
+//! Requests and completions cost no system call while both sides are busy; see [`ring`] for when a signal is sent.
 //!
 //! What a client may read or write is decided by the server's policy for its label; block numbers count from the
 //! start of what it may see.

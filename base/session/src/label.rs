@@ -31,9 +31,7 @@ pub enum LabelError {
     #[error("label has an empty name; write names separated by ` -> `")]
     EmptyName,
     /// A name contains something else than printable ASCII without space and `>`.
-    #[error(
-        "label has the byte {byte:#04x} at {position}; names are printable ASCII without spaces and `>`"
-    )]
+    #[error("label has the byte {byte:#04x} at {position}; names are printable ASCII without spaces and `>`")]
     BadByte {
         /// The offending byte.
         byte: u8,
@@ -65,9 +63,7 @@ impl Label {
     pub fn child(&self, name: &str) -> Result<Self, LabelError> {
         check_name(name, 0)?;
         let mut text = self.0.clone();
-        text.push_str(SEPARATOR)
-            .and_then(|()| text.push_str(name))
-            .map_err(|_| LabelError::TooLong)?;
+        text.push_str(SEPARATOR).and_then(|()| text.push_str(name)).map_err(|_| LabelError::TooLong)?;
         Ok(Self(text))
     }
 
@@ -132,15 +128,8 @@ fn check_name(name: &str, offset: usize) -> Result<(), LabelError> {
     if name.is_empty() {
         return Err(LabelError::EmptyName);
     }
-    match name
-        .bytes()
-        .enumerate()
-        .find(|&(_, byte)| !byte.is_ascii_graphic() || byte == b'>')
-    {
-        Some((position, byte)) => Err(LabelError::BadByte {
-            byte,
-            position: offset + position,
-        }),
+    match name.bytes().enumerate().find(|&(_, byte)| !byte.is_ascii_graphic() || byte == b'>') {
+        Some((position, byte)) => Err(LabelError::BadByte { byte, position: offset + position }),
         None => Ok(()),
     }
 }
@@ -181,12 +170,8 @@ impl Selector {
     fn fit(&self, label: &Label) -> Option<Fit> {
         match self {
             Self::Exact(exact) => (label == exact).then_some(Fit::Exact),
-            Self::Prefix(prefix) => label
-                .starts_with(prefix)
-                .then_some(Fit::Prefix(prefix.0.len())),
-            Self::Suffix(suffix) => label
-                .ends_with(suffix)
-                .then_some(Fit::Suffix(suffix.0.len())),
+            Self::Prefix(prefix) => label.starts_with(prefix).then_some(Fit::Prefix(prefix.0.len())),
+            Self::Suffix(suffix) => label.ends_with(suffix).then_some(Fit::Suffix(suffix.0.len())),
             Self::Default => Some(Fit::Default),
         }
     }
@@ -219,13 +204,7 @@ pub fn duplicate<P>(policies: &[P], selector: impl Fn(&P) -> &Selector) -> Optio
         .iter()
         .enumerate()
         .map(|(index, policy)| (index, selector(policy)))
-        .find_map(|(index, this)| {
-            policies
-                .iter()
-                .take(index)
-                .any(|earlier| selector(earlier) == this)
-                .then_some(this)
-        })
+        .find_map(|(index, this)| policies.iter().take(index).any(|earlier| selector(earlier) == this).then_some(this))
 }
 
 #[cfg(test)]
@@ -238,10 +217,7 @@ mod tests {
 
     #[test]
     fn a_label_is_names_with_separators() {
-        assert_eq!(
-            label("init -> sd").names().collect::<heapless::Vec<_, 4>>(),
-            ["init", "sd"]
-        );
+        assert_eq!(label("init -> sd").names().collect::<heapless::Vec<_, 4>>(), ["init", "sd"]);
         assert_eq!(label("init -> sd").name(), "sd");
         assert_eq!(label("init").name(), "init");
         assert_eq!(label("init").child("sd"), Ok(label("init -> sd")));
@@ -252,48 +228,12 @@ mod tests {
         assert_eq!(Label::new(""), Err(LabelError::EmptyName));
         assert_eq!(Label::new("init -> "), Err(LabelError::EmptyName));
         assert_eq!(Label::new(" -> sd"), Err(LabelError::EmptyName));
-        assert_eq!(
-            Label::new("init ->"),
-            Err(LabelError::BadByte {
-                byte: b' ',
-                position: 4
-            })
-        );
-        assert_eq!(
-            Label::new("init -> s d"),
-            Err(LabelError::BadByte {
-                byte: b' ',
-                position: 9
-            })
-        );
-        assert_eq!(
-            Label::new("init -> -> -> sd"),
-            Err(LabelError::BadByte {
-                byte: b'>',
-                position: 9
-            })
-        );
-        assert_eq!(
-            Label::new("in\nit"),
-            Err(LabelError::BadByte {
-                byte: b'\n',
-                position: 2
-            })
-        );
-        assert_eq!(
-            Label::new("caf\u{e9}"),
-            Err(LabelError::BadByte {
-                byte: 0xc3,
-                position: 3
-            })
-        );
-        assert_eq!(
-            label("init").child("a -> b"),
-            Err(LabelError::BadByte {
-                byte: b' ',
-                position: 1
-            })
-        );
+        assert_eq!(Label::new("init ->"), Err(LabelError::BadByte { byte: b' ', position: 4 }));
+        assert_eq!(Label::new("init -> s d"), Err(LabelError::BadByte { byte: b' ', position: 9 }));
+        assert_eq!(Label::new("init -> -> -> sd"), Err(LabelError::BadByte { byte: b'>', position: 9 }));
+        assert_eq!(Label::new("in\nit"), Err(LabelError::BadByte { byte: b'\n', position: 2 }));
+        assert_eq!(Label::new("caf\u{e9}"), Err(LabelError::BadByte { byte: 0xc3, position: 3 }));
+        assert_eq!(label("init").child("a -> b"), Err(LabelError::BadByte { byte: b' ', position: 1 }));
         assert_eq!(label("init").child(""), Err(LabelError::EmptyName));
     }
 
@@ -307,10 +247,7 @@ mod tests {
         longer.push('x').unwrap();
         assert_eq!(Label::new(&longer), Err(LabelError::TooLong));
         assert!(label(&"x".repeat_into::<59>()).child("y").is_ok());
-        assert_eq!(
-            label(&"x".repeat_into::<60>()).child("y"),
-            Err(LabelError::TooLong)
-        );
+        assert_eq!(label(&"x".repeat_into::<60>()).child("y"), Err(LabelError::TooLong));
     }
 
     trait RepeatInto {
@@ -365,24 +302,14 @@ mod tests {
 
     #[test]
     fn no_default_means_no_access() {
-        assert_eq!(
-            pick(&[(Selector::Exact(label("init -> a")), 1)], "init -> b"),
-            None
-        );
+        assert_eq!(pick(&[(Selector::Exact(label("init -> a")), 1)], "init -> b"), None);
         assert_eq!(pick(&[], "init -> b"), None);
     }
 
     #[test]
     fn duplicates_are_found() {
-        let twice = [
-            Selector::Default,
-            Selector::Exact(label("a")),
-            Selector::Exact(label("a")),
-        ];
-        assert_eq!(
-            duplicate(&twice, |selector| selector),
-            Some(&Selector::Exact(label("a")))
-        );
+        let twice = [Selector::Default, Selector::Exact(label("a")), Selector::Exact(label("a"))];
+        assert_eq!(duplicate(&twice, |selector| selector), Some(&Selector::Exact(label("a"))));
         assert_eq!(duplicate(&twice[..2], |selector| selector), None);
     }
 
@@ -392,18 +319,9 @@ mod tests {
 
     #[test]
     fn selectors_are_read_from_a_configuration() {
-        assert_eq!(
-            parse(r#"{"exact": "init -> sd"}"#),
-            Ok(Selector::Exact(label("init -> sd")))
-        );
-        assert_eq!(
-            parse(r#"{"prefix":"init"}"#),
-            Ok(Selector::Prefix(label("init")))
-        );
-        assert_eq!(
-            parse(r#"{"suffix":"sd"}"#),
-            Ok(Selector::Suffix(label("sd")))
-        );
+        assert_eq!(parse(r#"{"exact": "init -> sd"}"#), Ok(Selector::Exact(label("init -> sd"))));
+        assert_eq!(parse(r#"{"prefix":"init"}"#), Ok(Selector::Prefix(label("init"))));
+        assert_eq!(parse(r#"{"suffix":"sd"}"#), Ok(Selector::Suffix(label("sd"))));
         assert_eq!(parse(r#""default""#), Ok(Selector::Default));
         assert!(parse(r#"{"exact": "init -> "}"#).is_err());
         assert!(parse(r#"{"regex": "init"}"#).is_err());

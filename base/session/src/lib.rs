@@ -11,6 +11,7 @@ extern crate std;
 pub mod block;
 pub mod core;
 pub mod devices;
+pub mod echo;
 mod error;
 pub mod label;
 pub mod log;

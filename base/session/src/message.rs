@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! Every request is a label, some words, at most one text, and capabilities. [`protocol!`] turns an enum into a
+//! Every request is a label, some words, at most one text, and capabilities. [`protocol!`](crate::protocol) turns an enum into a
 //! protocol: each variant gets the label written beside it, and its fields become the first words in the order in which
 //! they are declared. A text follows the words as its length in bytes and the bytes packed four to a word, first
 //! byte lowest. Decoding checks everything: an unknown label, missing words or a text that is not UTF-8 yield `None`.
@@ -135,20 +135,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    protocol! {
-        /// A protocol to try.
-        pub enum Sample {
-            /// Nothing else.
-            Bare = 3,
-            /// Two words.
-            Pair = 9 {
-                /// One.
-                one,
-                /// Other.
-                other,
-            },
+    #[allow(unreachable_pub, reason = "protocols are public elsewhere")]
+    mod sample {
+        crate::protocol! {
+            /// A protocol to try.
+            pub enum Sample {
+                /// Nothing else.
+                Bare = 3,
+                /// Two words.
+                Pair = 9 {
+                    /// One.
+                    one,
+                    /// Other.
+                    other,
+                },
+            }
         }
     }
+    use sample::Sample;
 
     #[test]
     fn requests_survive_the_wire() {

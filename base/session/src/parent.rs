@@ -52,6 +52,7 @@ protocol! {
 
 /// What a parent asks of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "an event lives for one request")]
 pub enum ServerEvent {
     /// A client wants a session.
     Open {

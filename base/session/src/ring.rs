@@ -81,9 +81,8 @@ impl<const BASE: usize, const SLOTS: usize, const WIDTH: usize> Producer<BASE, S
     /// Whether the consumer waits and must be signalled. Says so only once.
     #[inline]
     pub fn must_signal(&self, memory: &[AtomicU32]) -> bool {
-        Ring::<WIDTH>::at::<BASE, SLOTS>(memory).is_some_and(|ring| {
-            ring.waiting.load(Ordering::SeqCst) != 0 && ring.waiting.swap(0, Ordering::SeqCst) != 0
-        })
+        Ring::<WIDTH>::at::<BASE, SLOTS>(memory)
+            .is_some_and(|ring| ring.waiting.load(Ordering::SeqCst) != 0 && ring.waiting.swap(0, Ordering::SeqCst) != 0)
     }
 }
 

@@ -26,7 +26,8 @@ pub enum Service {
 
 impl Service {
     /// Every service, in the order of its wire value.
-    pub const ALL: [Self; 6] = [Self::Log, Self::Timer, Self::Block, Self::Devices, Self::Rom, Self::Hardware];
+    pub const ALL: [Self; 7] =
+        [Self::Log, Self::Timer, Self::Block, Self::Devices, Self::Rom, Self::Hardware, Self::Echo];
 
     /// The service with the wire value `value`.
     pub fn from_wire(value: u32) -> Option<Self> {

@@ -97,17 +97,14 @@ impl ClockRegisters {
             Pll::Io => self.io_pll_ctrl,
         };
         let control = LocalRegisterCopy::<u32, PLL_CTRL::Register>::new(value);
-        let by_pin = control.is_set(PLL_CTRL::BYPASS_QUAL)
-            && BOOT_MODE_PINS::PLL_BYPASS.is_set(self.boot_mode);
+        let by_pin = control.is_set(PLL_CTRL::BYPASS_QUAL) && BOOT_MODE_PINS::PLL_BYPASS.is_set(self.boot_mode);
         if control.is_set(PLL_CTRL::BYPASS_FORCE) || by_pin {
             return Ok(ps_clk);
         }
         if control.is_set(PLL_CTRL::RESET) || control.is_set(PLL_CTRL::POWER_DOWN) {
             return Err(ClockError::PllOff(pll));
         }
-        ps_clk
-            .checked_mul(control.read(PLL_CTRL::FDIV))
-            .ok_or(ClockError::TooFast(pll))
+        ps_clk.checked_mul(control.read(PLL_CTRL::FDIV)).ok_or(ClockError::TooFast(pll))
     }
 
     /// The processors' clock in hertz, given `PS_CLK` in hertz.
@@ -129,11 +126,7 @@ impl ClockRegisters {
     /// # Errors
     /// [`ClockError`]
     pub fn cpu_1x(&self, ps_clk: u32) -> Result<u32, ClockError> {
-        let ratio = if CLK_621::RATIO.is_set(self.clk_621_true) {
-            6
-        } else {
-            4
-        };
+        let ratio = if CLK_621::RATIO.is_set(self.clk_621_true) { 6 } else { 4 };
         Ok(self.cpu_6x4x(ps_clk)? / ratio)
     }
 
@@ -171,9 +164,7 @@ impl ClockRegisters {
         ps_clk: u32,
     ) -> Result<u32, ClockError> {
         let divisor = control.read(CLK_CTRL::DIVISOR);
-        self.pll(pll, ps_clk)?
-            .checked_div(divisor)
-            .ok_or(ClockError::NoDivisor(offset))
+        self.pll(pll, ps_clk)?.checked_div(divisor).ok_or(ClockError::NoDivisor(offset))
     }
 }
 
@@ -351,10 +342,7 @@ mod tests {
 
     #[test]
     fn the_other_ratio() {
-        let registers = ClockRegisters {
-            clk_621_true: 0,
-            ..ZEDBOARD
-        };
+        let registers = ClockRegisters { clk_621_true: 0, ..ZEDBOARD };
         assert!(is(registers.cpu_1x(PS_CLK), 166_666_667));
     }
 
@@ -367,12 +355,8 @@ mod tests {
             (3, 1_000_000_000, 1_066_666_667),
         ] {
             let control = 0x400 | code << 4;
-            let registers = ClockRegisters {
-                arm_clk_ctrl: control,
-                uart_clk_ctrl: control,
-                sdio_clk_ctrl: control,
-                ..ZEDBOARD
-            };
+            let registers =
+                ClockRegisters { arm_clk_ctrl: control, uart_clk_ctrl: control, sdio_clk_ctrl: control, ..ZEDBOARD };
             assert!(is(registers.cpu_6x4x(PS_CLK), cpu / 4));
             assert!(is(registers.uart_ref(PS_CLK), peripheral / 4));
             assert!(is(registers.sdio_ref(PS_CLK), peripheral / 4));
@@ -381,47 +365,23 @@ mod tests {
 
     #[test]
     fn bypassed_loops_pass_the_crystal_clock_through() {
-        let forced = ClockRegisters {
-            io_pll_ctrl: 0x0001_e010,
-            ..ZEDBOARD
-        };
+        let forced = ClockRegisters { io_pll_ctrl: 0x0001_e010, ..ZEDBOARD };
         assert_eq!(forced.pll(Pll::Io, PS_CLK), Ok(PS_CLK));
-        let by_pin = ClockRegisters {
-            boot_mode: 0x15,
-            ..ZEDBOARD
-        };
+        let by_pin = ClockRegisters { boot_mode: 0x15, ..ZEDBOARD };
         assert_eq!(by_pin.pll(Pll::Io, PS_CLK), Ok(PS_CLK));
-        let pin_ignored = ClockRegisters {
-            io_pll_ctrl: 0x0001_e000,
-            ..by_pin
-        };
+        let pin_ignored = ClockRegisters { io_pll_ctrl: 0x0001_e000, ..by_pin };
         assert!(is(pin_ignored.pll(Pll::Io, PS_CLK), 1_000_000_000));
     }
 
     #[test]
     fn nonsense_is_an_error() {
-        let off = ClockRegisters {
-            io_pll_ctrl: 0x0001_e001,
-            ..ZEDBOARD
-        };
+        let off = ClockRegisters { io_pll_ctrl: 0x0001_e001, ..ZEDBOARD };
         assert_eq!(off.uart_ref(PS_CLK), Err(ClockError::PllOff(Pll::Io)));
-        let down = ClockRegisters {
-            arm_pll_ctrl: 0x0002_8002,
-            ..ZEDBOARD
-        };
+        let down = ClockRegisters { arm_pll_ctrl: 0x0002_8002, ..ZEDBOARD };
         assert_eq!(down.cpu_1x(PS_CLK), Err(ClockError::PllOff(Pll::Arm)));
-        let undivided = ClockRegisters {
-            sdio_clk_ctrl: 1,
-            ..ZEDBOARD
-        };
-        assert_eq!(
-            undivided.sdio_ref(PS_CLK),
-            Err(ClockError::NoDivisor(slcr::SDIO_CLK_CTRL))
-        );
-        let fast = ClockRegisters {
-            io_pll_ctrl: 0x7_f000,
-            ..ZEDBOARD
-        };
+        let undivided = ClockRegisters { sdio_clk_ctrl: 1, ..ZEDBOARD };
+        assert_eq!(undivided.sdio_ref(PS_CLK), Err(ClockError::NoDivisor(slcr::SDIO_CLK_CTRL)));
+        let fast = ClockRegisters { io_pll_ctrl: 0x7_f000, ..ZEDBOARD };
         assert_eq!(fast.uart_ref(60_000_000), Err(ClockError::TooFast(Pll::Io)));
     }
 
@@ -446,13 +406,8 @@ mod tests {
         assert_eq!(Clock::from_id(24), Some(Clock::Uart1));
         assert_eq!(Clock::from_id(41), Some(Clock::Uart1Aper));
         assert_eq!(Clock::from_id(0), None);
-        for (id, register, bit) in [
-            (192, 0x218, 0),
-            (196, 0x218, 4),
-            (288, 0x224, 0),
-            (323, 0x228, 3),
-            (352, 0x22c, 0),
-        ] {
+        for (id, register, bit) in [(192, 0x218, 0), (196, 0x218, 4), (288, 0x224, 0), (323, 0x228, 3), (352, 0x22c, 0)]
+        {
             let reset = Reset::from_id(id).unwrap();
             assert_eq!((reset.id(), reset.bit()), (id, (register, 1 << bit)));
         }

@@ -64,19 +64,8 @@ pub struct Peripheral {
     pub chapter: u8,
 }
 
-const fn peripheral(
-    name: &'static str,
-    base: u32,
-    size: u32,
-    interrupts: &'static [u32],
-    chapter: u8,
-) -> Peripheral {
-    Peripheral {
-        name,
-        registers: Region::new(base, size),
-        interrupts,
-        chapter,
-    }
+const fn peripheral(name: &'static str, base: u32, size: u32, interrupts: &'static [u32], chapter: u8) -> Peripheral {
+    Peripheral { name, registers: Region::new(base, size), interrupts, chapter }
 }
 
 /// UART 0.
@@ -113,15 +102,11 @@ pub const DEVCFG: Peripheral = peripheral("devcfg", 0xf800_7000, 0x100, &[40], 6
 pub const XADC: Peripheral = peripheral("XADC", 0xf800_7100, 0x20, &[39], 30);
 
 /// All of the above, by address.
-pub const PERIPHERALS: [Peripheral; 16] = [
-    UART0, UART1, I2C0, I2C1, GPIO, GEM0, QSPI, SDIO0, SDIO1, SLCR, TTC0, TTC1, SWDT, DDRC, DEVCFG,
-    XADC,
-];
+pub const PERIPHERALS: [Peripheral; 16] =
+    [UART0, UART1, I2C0, I2C1, GPIO, GEM0, QSPI, SDIO0, SDIO1, SLCR, TTC0, TTC1, SWDT, DDRC, DEVCFG, XADC];
 
 /// Interrupt controller identifiers of the interrupts from the programmable logic, F2P 0 to 15.
-pub const PL_INTERRUPTS: [u32; 16] = [
-    61, 62, 63, 64, 65, 66, 67, 68, 84, 85, 86, 87, 88, 89, 90, 91,
-];
+pub const PL_INTERRUPTS: [u32; 16] = [61, 62, 63, 64, 65, 66, 67, 68, 84, 85, 86, 87, 88, 89, 90, 91];
 
 #[cfg(test)]
 mod tests {
@@ -131,22 +116,9 @@ mod tests {
     fn nothing_is_in_two_places() {
         for (index, one) in PERIPHERALS.iter().enumerate() {
             for other in &PERIPHERALS[index + 1..] {
-                assert!(
-                    one.registers.base < other.registers.base,
-                    "{} is out of order",
-                    other.name
-                );
-                assert!(
-                    !one.registers.overlaps(other.registers),
-                    "{}, {}",
-                    one.name,
-                    other.name
-                );
-                assert!(
-                    one.interrupts
-                        .iter()
-                        .all(|id| !other.interrupts.contains(id))
-                );
+                assert!(one.registers.base < other.registers.base, "{} is out of order", other.name);
+                assert!(!one.registers.overlaps(other.registers), "{}, {}", one.name, other.name);
+                assert!(one.interrupts.iter().all(|id| !other.interrupts.contains(id)));
             }
             for region in [DDR, PL_GP0, PL_GP1, OCM_HIGH, CPU_PRIVATE, L2_CACHE] {
                 assert!(!one.registers.overlaps(region), "{}", one.name);

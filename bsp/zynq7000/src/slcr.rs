@@ -3,10 +3,7 @@
 //! Offsets from the start of the SLCR page, and the fields of those registers that are computed
 //! with. After reset all registers are write protected: see [`UNLOCK`].
 
-#![allow(
-    missing_docs,
-    reason = "the bit field macro makes items of its own; each field is described"
-)]
+#![allow(missing_docs, reason = "the bit field macro makes items of its own; each field is described")]
 
 use tock_registers::register_bitfields;
 

@@ -34,9 +34,7 @@ pub enum BlobError {
         length: usize,
     },
     /// Not a devicetree blob.
-    #[error(
-        "devicetree blob begins with {found:#010x} instead of 0xd00dfeed; compile the source with dtc"
-    )]
+    #[error("devicetree blob begins with {found:#010x} instead of 0xd00dfeed; compile the source with dtc")]
     Magic {
         /// The first word.
         found: u32,
@@ -121,38 +119,24 @@ pub fn check(blob: &[u8]) -> Result<&[u8], BlobError> {
     let (total, structure, strings) = (field(1)?, field(2)?, field(3)?);
     let (version, compatible) = (field(5)?, field(6)?);
     let (strings_length, structure_length) = (field(8)?, field(9)?);
-    let truncated = BlobError::Truncated {
-        length: blob.len(),
-        total,
-    };
+    let truncated = BlobError::Truncated { length: blob.len(), total };
     let blob = blob.get(..total as usize).ok_or(truncated)?;
     if blob.len() < HEADER {
         return Err(truncated);
     }
     if version < VERSION || compatible > VERSION {
-        return Err(BlobError::Version {
-            version,
-            compatible,
-        });
+        return Err(BlobError::Version { version, compatible });
     }
     let block = |start: u32, length: u32, block: &'static str| {
-        let end = start
-            .checked_add(length)
-            .ok_or(BlobError::Block { block })?;
-        blob.get(start as usize..end as usize)
-            .ok_or(BlobError::Block { block })
+        let end = start.checked_add(length).ok_or(BlobError::Block { block })?;
+        blob.get(start as usize..end as usize).ok_or(BlobError::Block { block })
     };
     let strings = block(strings, strings_length, "strings")?;
     let nodes = block(structure, structure_length, "structure")?;
     if !structure.is_multiple_of(4) {
         return Err(BlobError::Block { block: "structure" });
     }
-    Walk {
-        nodes,
-        strings,
-        offset: 0,
-    }
-    .whole()?;
+    Walk { nodes, strings, offset: 0 }.whole()?;
     Ok(blob)
 }
 
@@ -169,18 +153,14 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn word(&mut self) -> Result<u32, BlobError> {
-        let value = word(self.nodes, self.offset).ok_or(BlobError::Unfinished {
-            offset: self.offset,
-        })?;
+        let value = word(self.nodes, self.offset).ok_or(BlobError::Unfinished { offset: self.offset })?;
         self.offset += 4;
         Ok(value)
     }
 
     /// Skips `length` bytes and what pads them to a word.
     fn skip(&mut self, length: usize) -> Result<(), BlobError> {
-        let unfinished = BlobError::Unfinished {
-            offset: self.offset,
-        };
+        let unfinished = BlobError::Unfinished { offset: self.offset };
         let end = self.offset.checked_add(length).ok_or(unfinished)?;
         let end = end.checked_next_multiple_of(4).ok_or(unfinished)?;
         if end > self.nodes.len() {
@@ -233,9 +213,7 @@ impl Walk<'_> {
         let value = self.offset;
         self.skip(length)?;
         let error = BlobError::Name { offset: property };
-        let name = terminated(self.strings, name)
-            .filter(|name| !name.is_empty())
-            .ok_or(error)?;
+        let name = terminated(self.strings, name).filter(|name| !name.is_empty()).ok_or(error)?;
         let most = match name {
             b"#address-cells" | b"#size-cells" => 2,
             b"#interrupt-cells" => 4,

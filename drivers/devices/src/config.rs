@@ -91,9 +91,7 @@ pub enum ConfigError {
         error: DeviceError,
     },
     /// A device that is listed belongs to the device manager.
-    #[error(
-        "device `{name}` has the clocks and resets of all others and stays with the device manager"
-    )]
+    #[error("device `{name}` has the clocks and resets of all others and stays with the device manager")]
     Kept {
         /// As listed.
         name: DeviceName,
@@ -117,10 +115,7 @@ impl Config {
         }
         let listed = config.policies.iter().flat_map(|policy| &policy.devices);
         for name in listed.chain(config.rates.iter().map(|rate| &rate.device)) {
-            let device = tree.device(name).map_err(|error| ConfigError::Device {
-                name: name.clone(),
-                error,
-            })?;
+            let device = tree.device(name).map_err(|error| ConfigError::Device { name: name.clone(), error })?;
             let kept = memory::SLCR.registers;
             if device.registers.iter().any(|region| region.overlaps(kept)) {
                 return Err(ConfigError::Kept { name: name.clone() });
@@ -138,28 +133,16 @@ impl Config {
     ///
     /// # Errors
     /// [`Denied`]
-    pub fn device<'a>(
-        &self,
-        label: &Label,
-        name: &str,
-        tree: &DeviceTree<'a>,
-    ) -> Result<Device<'a>, Denied> {
+    pub fn device<'a>(&self, label: &Label, name: &str, tree: &DeviceTree<'a>) -> Result<Device<'a>, Denied> {
         let policy = self.policy(label).ok_or(Denied)?;
         let device = tree.device(name).map_err(|_| Denied)?;
         let listed = |listed: &DeviceName| listed == name || names(listed, &device, tree);
-        if policy.devices.iter().any(listed) {
-            Ok(device)
-        } else {
-            Err(Denied)
-        }
+        if policy.devices.iter().any(listed) { Ok(device) } else { Err(Denied) }
     }
 
     /// The rate that is given for the first clock of `device`.
     pub fn rate(&self, device: &Device<'_>, tree: &DeviceTree<'_>) -> Option<NonZeroU32> {
-        self.rates
-            .iter()
-            .find(|rate| names(&rate.device, device, tree))
-            .map(|rate| rate.hz)
+        self.rates.iter().find(|rate| names(&rate.device, device, tree)).map(|rate| rate.hz)
     }
 }
 
@@ -201,18 +184,13 @@ mod tests {
     fn clients_get_what_their_policy_lists() {
         let config = parse(CONFIG).unwrap();
         let name_of = |label: &str, name: &str| {
-            config
-                .device(&Label::new(label).unwrap(), name, &tree())
-                .map(|device| device.name)
+            config.device(&Label::new(label).unwrap(), name, &tree()).map(|device| device.name)
         };
         assert_eq!(name_of("init -> sd", "mmc0"), Ok("mmc@e0100000"));
         assert_eq!(name_of("init -> sd", "mmc@e0100000"), Ok("mmc@e0100000"));
         assert_eq!(name_of("init -> sd", "serial0"), Err(Denied));
         assert_eq!(name_of("init -> sd", "no such device"), Err(Denied));
-        assert_eq!(
-            name_of("init -> lab -> probe", "i2c@e0004000"),
-            Ok("i2c@e0004000")
-        );
+        assert_eq!(name_of("init -> lab -> probe", "i2c@e0004000"), Ok("i2c@e0004000"));
         assert_eq!(name_of("init -> lab -> probe", "i2c@e0005000"), Err(Denied));
         assert_eq!(name_of("init -> laboratory", "gpio0"), Err(Denied));
         assert_eq!(name_of("init -> lab -> console", "serial0"), Err(Denied));
@@ -246,16 +224,10 @@ mod tests {
         assert!(syntax(r#"{ "policies": [], "policy": [] }"#));
         assert!(syntax(r#"{ "policies": [{ "devices": ["mmc0"] }] }"#));
         assert!(syntax(r#"{ "policies": [{ "selector": "default" }] }"#));
-        assert!(syntax(
-            r#"{ "policies": [{ "selector": "all", "devices": [] }] }"#
-        ));
-        assert!(syntax(
-            r#"{ "policies": [], "rates": [{ "device": "timer0", "hz": 0 }] }"#
-        ));
+        assert!(syntax(r#"{ "policies": [{ "selector": "all", "devices": [] }] }"#));
+        assert!(syntax(r#"{ "policies": [], "rates": [{ "device": "timer0", "hz": 0 }] }"#));
         let long = "x".repeat(NAME_LEN + 1);
-        assert!(syntax(&format!(
-            r#"{{ "policies": [{{ "selector": "default", "devices": ["{long}"] }}] }}"#
-        )));
+        assert!(syntax(&format!(r#"{{ "policies": [{{ "selector": "default", "devices": ["{long}"] }}] }}"#)));
     }
 
     proptest! {
@@ -282,33 +254,16 @@ mod tests {
     #[test]
     fn devices_that_cannot_be_handed_out_are_found_at_once() {
         let name = |text: &str| DeviceName::try_from(text).unwrap();
-        let error = |text, error| ConfigError::Device {
-            name: name(text),
-            error,
-        };
-        assert_eq!(
-            with_device("mmc9"),
-            error("mmc9", DeviceError::NoSuchDevice)
-        );
-        assert_eq!(
-            with_device("mmc@e0101000"),
-            error("mmc@e0101000", DeviceError::Disabled)
-        );
-        assert_eq!(
-            with_device("slcr@f8000000"),
-            ConfigError::Kept {
-                name: name("slcr@f8000000")
-            }
-        );
+        let error = |text, error| ConfigError::Device { name: name(text), error };
+        assert_eq!(with_device("mmc9"), error("mmc9", DeviceError::NoSuchDevice));
+        assert_eq!(with_device("mmc@e0101000"), error("mmc@e0101000", DeviceError::Disabled));
+        assert_eq!(with_device("slcr@f8000000"), ConfigError::Kept { name: name("slcr@f8000000") });
     }
 
     #[test]
     fn two_policies_for_the_same_clients_are_an_error() {
         let policy = r#"{ "selector": { "suffix": "sd" }, "devices": [] }"#;
         let selector = Selector::Suffix(Label::new("sd").unwrap());
-        assert_eq!(
-            parse(&format!(r#"{{ "policies": [{policy}, {policy}] }}"#)),
-            Err(ConfigError::Duplicate(selector))
-        );
+        assert_eq!(parse(&format!(r#"{{ "policies": [{policy}, {policy}] }}"#)), Err(ConfigError::Duplicate(selector)));
     }
 }

@@ -10,14 +10,14 @@
 use component::server::{Answer, OpenRequest, Server, Sessions, serve};
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Hardware, Open, log, open};
 use core::ptr::NonNull;
-use zelkova_devices::config::Config;
-use zelkova_devices::slcr::Slcr;
-use zelkova_devices::tree::{Device, DeviceTree};
 use heapless::Vec;
 use mmio::Mmio;
 use session::core::{CONTIGUOUS, WRITE};
 use session::devices::DevicesRequest;
 use session::{Label, Message, Service};
+use zelkova_devices::config::Config;
+use zelkova_devices::slcr::Slcr;
+use zelkova_devices::tree::{Device, DeviceTree};
 
 /// Clients at a time.
 const SESSIONS: usize = 16;
@@ -57,7 +57,8 @@ fn run(env: Env) -> Result<(), Error> {
         log!("configuration: {error}");
         Error::Invalid
     })?;
-    let slcr = tree.devices().filter_map(|(_, device)| device.ok()).find(|device| device.is_compatible("xlnx,zynq-slcr"));
+    let slcr =
+        tree.devices().filter_map(|(_, device)| device.ok()).find(|device| device.is_compatible("xlnx,zynq-slcr"));
     let registers = slcr.and_then(|device| device.registers.first().copied());
     let registers = registers.ok_or(Error::NotFound)?;
     let memory = hardware.io_memory(&Account::own(), registers.base, registers.size)?;
@@ -83,7 +84,12 @@ impl<'a> Server for Manager<'a> {
         self.sent = None;
     }
 
-    fn request(&mut self, client: &mut Client<'a>, message: &Message, received: Option<Capability>) -> Result<Answer, Error> {
+    fn request(
+        &mut self,
+        client: &mut Client<'a>,
+        message: &Message,
+        received: Option<Capability>,
+    ) -> Result<Answer, Error> {
         let (request, text) = DevicesRequest::decode(message).ok_or(Error::Invalid)?;
         match request {
             DevicesRequest::Find => self.find(client, &message.text(text).ok_or(Error::Invalid)?),
@@ -139,12 +145,7 @@ impl<'a> Manager<'a> {
         let given = self.config.rate(&device, self.tree).map(core::num::NonZeroU32::get);
         let computed = || device.clocks.first().and_then(|clock| self.slcr.rate(*clock, self.ps_clk).ok());
         let rate = given.or_else(computed).unwrap_or(0);
-        let words = [
-            client.devices.len() as u32,
-            device.registers.len() as u32,
-            device.interrupts.len() as u32,
-            rate,
-        ];
+        let words = [client.devices.len() as u32, device.registers.len() as u32, device.interrupts.len() as u32, rate];
         client.devices.push(device).map_err(|_| Error::Busy)?;
         Ok(Answer::words(&words))
     }

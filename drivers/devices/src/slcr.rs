@@ -89,11 +89,7 @@ impl<B: Registers> Slcr<B> {
     /// Whether all clocks of `device` run and all its resets are released.
     pub fn is_enabled(&self, device: &Device<'_>) -> bool {
         let is_set = |(offset, bit)| self.register(offset).get() & bit != 0;
-        device
-            .clocks
-            .iter()
-            .filter_map(|clock| clock.gate())
-            .all(is_set)
+        device.clocks.iter().filter_map(|clock| clock.gate()).all(is_set)
             && !device.resets.iter().map(|reset| reset.bit()).any(is_set)
     }
 
@@ -114,19 +110,12 @@ impl<B: Registers> Slcr<B> {
         register.set(wanted);
         match register.get() {
             found if found == wanted => Ok(()),
-            found => Err(SlcrError {
-                register: offset,
-                wanted,
-                found,
-            }),
+            found => Err(SlcrError { register: offset, wanted, found }),
         }
     }
 
     /// Does `change` with the write protection off, and turns it on again in any case.
-    fn unlocked(
-        &mut self,
-        change: impl FnOnce(&Self) -> Result<(), SlcrError>,
-    ) -> Result<(), SlcrError> {
+    fn unlocked(&mut self, change: impl FnOnce(&Self) -> Result<(), SlcrError>) -> Result<(), SlcrError> {
         self.key(slcr::UNLOCK, slcr::UNLOCK_KEY);
         let changed = change(self);
         self.key(slcr::LOCK, slcr::LOCK_KEY);
@@ -184,12 +173,7 @@ mod tests {
                 (slcr::UART_RST_CTRL, 0),
                 (slcr::BOOT_MODE, 5),
             ]);
-            Self {
-                registers: RefCell::new(registers),
-                locked: Cell::new(true),
-                stuck,
-                writes: RefCell::default(),
-            }
+            Self { registers: RefCell::new(registers), locked: Cell::new(true), stuck, writes: RefCell::default() }
         }
     }
 
@@ -227,12 +211,7 @@ mod tests {
         slcr.enable(&sd()).unwrap();
         assert!(slcr.is_enabled(&sd()));
         assert!(slcr.is_locked());
-        let expected = [
-            (0x150, 0x1401),
-            (0x12c, 0x01ff_cccd),
-            (0x218, 0x32),
-            (0x218, 0x22),
-        ];
+        let expected = [(0x150, 0x1401), (0x12c, 0x01ff_cccd), (0x218, 0x32), (0x218, 0x22)];
         assert_eq!(*model.writes.borrow(), expected);
     }
 
@@ -243,12 +222,7 @@ mod tests {
         slcr.enable(&sd()).unwrap();
         model.writes.borrow_mut().clear();
         slcr.disable(&sd()).unwrap();
-        let expected = [
-            (0x218, 0x23),
-            (0x218, 0x33),
-            (0x150, 0x1400),
-            (0x12c, 0x01ff_c8cd),
-        ];
+        let expected = [(0x218, 0x23), (0x218, 0x33), (0x150, 0x1400), (0x12c, 0x01ff_c8cd)];
         assert_eq!(*model.writes.borrow(), expected);
         assert!(!slcr.is_enabled(&sd()));
     }
@@ -260,17 +234,8 @@ mod tests {
         slcr.enable(&sd()).unwrap();
         model.writes.borrow_mut().clear();
         slcr.reset(&sd()).unwrap();
-        let resets: Vec<_> = model
-            .writes
-            .borrow()
-            .iter()
-            .filter(|write| write.0 == 0x218)
-            .copied()
-            .collect();
-        assert_eq!(
-            resets,
-            [(0x218, 0x23), (0x218, 0x33), (0x218, 0x32), (0x218, 0x22)]
-        );
+        let resets: Vec<_> = model.writes.borrow().iter().filter(|write| write.0 == 0x218).copied().collect();
+        assert_eq!(resets, [(0x218, 0x23), (0x218, 0x33), (0x218, 0x32), (0x218, 0x22)]);
         assert!(slcr.is_enabled(&sd()));
     }
 
@@ -278,11 +243,7 @@ mod tests {
     fn a_swallowed_write_is_an_error_and_the_lock_is_closed() {
         let model = Model::new(Some(0x12c));
         let mut slcr = Slcr::new(&model);
-        let error = SlcrError {
-            register: 0x12c,
-            wanted: 0x01ff_cccd,
-            found: 0x01ff_c8cd,
-        };
+        let error = SlcrError { register: 0x12c, wanted: 0x01ff_cccd, found: 0x01ff_c8cd };
         assert_eq!(slcr.enable(&sd()), Err(error));
         assert!(slcr.is_locked());
     }

@@ -93,9 +93,7 @@ impl<'a> DeviceTree<'a> {
     pub fn new(blob: &'a [u8]) -> Result<Self, BlobError> {
         let blob = blob::check(blob)?;
         let no_header = BlobError::NoHeader { length: blob.len() };
-        Ok(Self {
-            fdt: Fdt::new(blob).map_err(|_| no_header)?,
-        })
+        Ok(Self { fdt: Fdt::new(blob).map_err(|_| no_header)? })
     }
 
     /// The device that `name` names.
@@ -120,16 +118,13 @@ impl<'a> DeviceTree<'a> {
 
     /// Every device, with the reason if it cannot be handed out.
     pub fn devices(&self) -> impl Iterator<Item = (&'a str, Result<Device<'a>, DeviceError>)> {
-        self.nodes()
-            .map(|(bus, node)| (node.name, self.read(bus, node)))
+        self.nodes().map(|(bus, node)| (node.name, self.read(bus, node)))
     }
 
     /// Rate of the crystal clock in hertz.
     pub fn ps_clk(&self) -> Option<u32> {
-        let clocks = self
-            .fdt
-            .all_nodes()
-            .find(|&node| strings_of(node, "compatible").any(|what| what == CLOCKS_BINDING))?;
+        let clocks =
+            self.fdt.all_nodes().find(|&node| strings_of(node, "compatible").any(|what| what == CLOCKS_BINDING))?;
         number(clocks.property("ps-clk-frequency")?)
     }
 
@@ -138,10 +133,7 @@ impl<'a> DeviceTree<'a> {
     }
 
     fn alias(&self, name: &str) -> Option<&'a str> {
-        let aliases = self
-            .root()?
-            .children()
-            .find(|node| node.name == "aliases")?;
+        let aliases = self.root()?.children().find(|node| node.name == "aliases")?;
         strings(aliases.property(name)?.value).next()
     }
 
@@ -152,18 +144,14 @@ impl<'a> DeviceTree<'a> {
             .flat_map(FdtNode::children)
             .filter(|&node| {
                 strings_of(node, "compatible").any(|what| what == "simple-bus")
-                    && node
-                        .property("ranges")
-                        .is_some_and(|ranges| ranges.value.is_empty())
+                    && node.property("ranges").is_some_and(|ranges| ranges.value.is_empty())
             })
             .flat_map(|bus| bus.children().map(move |node| (bus, node)))
     }
 
     fn read(&self, bus: FdtNode<'_, 'a>, node: FdtNode<'_, 'a>) -> Result<Device<'a>, DeviceError> {
         if let Some(status) = node.property("status")
-            && !strings(status.value)
-                .next()
-                .is_some_and(|status| matches!(status, "okay" | "ok"))
+            && !strings(status.value).next().is_some_and(|status| matches!(status, "okay" | "ok"))
         {
             return Err(DeviceError::Disabled);
         }
@@ -173,20 +161,12 @@ impl<'a> DeviceTree<'a> {
             interrupts: self.interrupts(bus, node)?,
             clocks: self.handles(node, "clocks", CLOCKS_BINDING, Clock::from_id)?,
             resets: self.handles(node, "resets", RESETS_BINDING, Reset::from_id)?,
-            compatible: node
-                .property("compatible")
-                .map_or(&[], |property| property.value),
+            compatible: node.property("compatible").map_or(&[], |property| property.value),
         })
     }
 
-    fn interrupts(
-        &self,
-        bus: FdtNode<'_, 'a>,
-        node: FdtNode<'_, 'a>,
-    ) -> Result<Vec<u32, INTERRUPTS>, DeviceError> {
-        const ERROR: DeviceError = DeviceError::Property {
-            property: "interrupts",
-        };
+    fn interrupts(&self, bus: FdtNode<'_, 'a>, node: FdtNode<'_, 'a>) -> Result<Vec<u32, INTERRUPTS>, DeviceError> {
+        const ERROR: DeviceError = DeviceError::Property { property: "interrupts" };
         let Some(property) = node.property("interrupts") else {
             return Ok(Vec::new());
         };
@@ -253,10 +233,7 @@ const LAST_SPI: u32 = 63;
 const CLOCKS_BINDING: &str = "xlnx,ps7-clkc";
 const RESETS_BINDING: &str = "xlnx,zynq-reset";
 
-fn registers(
-    bus: FdtNode<'_, '_>,
-    node: FdtNode<'_, '_>,
-) -> Result<Vec<Region, REGISTERS>, DeviceError> {
+fn registers(bus: FdtNode<'_, '_>, node: FdtNode<'_, '_>) -> Result<Vec<Region, REGISTERS>, DeviceError> {
     const ERROR: DeviceError = DeviceError::Property { property: "reg" };
     let Some(property) = node.property("reg") else {
         return Ok(Vec::new());
@@ -274,23 +251,12 @@ fn registers(
     for pair in pairs {
         let [base, size] = pair.map(u32::from_be_bytes);
         let region = Region::new(base, size);
-        let ends = region
-            .size
-            .checked_sub(1)
-            .and_then(|last| region.base.checked_add(last));
+        let ends = region.size.checked_sub(1).and_then(|last| region.base.checked_add(last));
         if ends.is_none() {
             return Err(ERROR);
         }
-        let reserved = [
-            memory::DDR,
-            memory::OCM_HIGH,
-            memory::CPU_PRIVATE,
-            memory::L2_CACHE,
-        ];
-        if reserved
-            .into_iter()
-            .any(|reserved| reserved.overlaps(region))
-        {
+        let reserved = [memory::DDR, memory::OCM_HIGH, memory::CPU_PRIVATE, memory::L2_CACHE];
+        if reserved.into_iter().any(|reserved| reserved.overlaps(region)) {
             return Err(DeviceError::Reserved { base: region.base });
         }
         registers.push(region).map_err(|_| ERROR)?;
@@ -310,15 +276,11 @@ fn number(property: NodeProperty<'_>) -> Option<u32> {
 
 /// The zero-terminated strings of a property value, as far as they are text.
 fn strings(value: &[u8]) -> impl Iterator<Item = &str> {
-    value
-        .split_inclusive(|&byte| byte == 0)
-        .map_while(|string| str::from_utf8(string.strip_suffix(&[0])?).ok())
+    value.split_inclusive(|&byte| byte == 0).map_while(|string| str::from_utf8(string.strip_suffix(&[0])?).ok())
 }
 
 fn strings_of<'a>(node: FdtNode<'_, 'a>, property: &str) -> impl Iterator<Item = &'a str> {
-    node.property(property)
-        .into_iter()
-        .flat_map(|property| strings(property.value))
+    node.property(property).into_iter().flat_map(|property| strings(property.value))
 }
 
 #[cfg(test)]

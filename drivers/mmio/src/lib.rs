@@ -178,12 +178,7 @@ mod tests {
         let status: Status<'_, _, LAYOUT::Register> = Status::new(&block, 12);
         assert!(status.is_set(LAYOUT::HIGH));
         status.clear(LAYOUT::HIGH::SET.value);
-        let expected = [
-            (8, None),
-            (8, Some(0x8000_0002)),
-            (12, None),
-            (12, Some(0x8000_0000)),
-        ];
+        let expected = [(8, None), (8, Some(0x8000_0002)), (12, None), (12, Some(0x8000_0000))];
         assert_eq!(*block.0.borrow(), expected);
     }
 

@@ -24,10 +24,7 @@ impl Mmio {
     /// is a matter of the device: whoever programs a DMA engine through this is responsible for the
     /// addresses it hands to the device.
     pub const unsafe fn new(base: NonNull<u8>, size: usize) -> Self {
-        Self {
-            base: base.cast(),
-            size,
-        }
+        Self { base: base.cast(), size }
     }
 
     fn register(&self, offset: usize) -> *mut u32 {

@@ -76,15 +76,10 @@ impl<'a> DescriptorTable<'a> {
         let mut last: Option<(&AtomicU32, u32)> = None;
         for segment in segments {
             if (segment.address | segment.length) % ALIGNMENT != 0 || segment.length == 0 {
-                return Err(SubmitError::Misaligned {
-                    address: segment.address,
-                    length: segment.length,
-                });
+                return Err(SubmitError::Misaligned { address: segment.address, length: segment.length });
             }
             // Also keeps the addresses below from wrapping around.
-            if segment.address.checked_add(segment.length - 1).is_none()
-                || segment.length > expected - total
-            {
+            if segment.address.checked_add(segment.length - 1).is_none() || segment.length > expected - total {
                 return Err(SubmitError::Length { expected });
             }
             total += segment.length;
@@ -93,10 +88,7 @@ impl<'a> DescriptorTable<'a> {
             while left != 0 {
                 let piece = left.min(DESCRIPTOR_MAX);
                 let Some([head, tail]) = cells.next() else {
-                    return Err(SubmitError::TooManySegments {
-                        needed: needed(segments),
-                        capacity: self.capacity(),
-                    });
+                    return Err(SubmitError::TooManySegments { needed: needed(segments), capacity: self.capacity() });
                 };
                 // The length field is 16 bits: 64 KiB shifts out to the 0 that stands for it.
                 let attributes = piece << 16 | TRANSFER | VALID;
@@ -119,8 +111,5 @@ impl<'a> DescriptorTable<'a> {
 
 /// How many descriptors `segments` need.
 pub fn needed(segments: &[Segment]) -> usize {
-    segments
-        .iter()
-        .map(|segment| segment.length.div_ceil(DESCRIPTOR_MAX) as usize)
-        .sum()
+    segments.iter().map(|segment| segment.length.div_ceil(DESCRIPTOR_MAX) as usize).sum()
 }

@@ -71,19 +71,10 @@ impl Identification {
 impl fmt::Display for Identification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.product() {
-            let character = if byte.is_ascii_graphic() {
-                char::from(byte)
-            } else {
-                '?'
-            };
+            let character = if byte.is_ascii_graphic() { char::from(byte) } else { '?' };
             write!(f, "{character}")?;
         }
-        write!(
-            f,
-            " (manufacturer {:#04x}, serial {:#010x})",
-            self.manufacturer(),
-            self.serial()
-        )
+        write!(f, " (manufacturer {:#04x}, serial {:#010x})", self.manufacturer(), self.serial())
     }
 }
 
@@ -113,11 +104,7 @@ impl OperationConditions {
 
     /// Valid once powered up.
     pub(crate) const fn addressing(self) -> Addressing {
-        if self.0 & Self::HIGH_CAPACITY_SUPPORT == 0 {
-            Addressing::Bytes
-        } else {
-            Addressing::Blocks
-        }
+        if self.0 & Self::HIGH_CAPACITY_SUPPORT == 0 { Addressing::Bytes } else { Addressing::Blocks }
     }
 }
 
@@ -194,10 +181,7 @@ impl SwitchStatus {
     /// Takes the 64 bytes of the status in the order of their arrival.
     pub(crate) const fn new(data: &[u8; Self::LENGTH as usize]) -> Self {
         // Bit 511 is the first on the wire: bits 415:400 are bytes 12 and 13, bits 379:376 half of byte 16.
-        Self {
-            support: u16::from_be_bytes([data[12], data[13]]),
-            selection: data[16] & 0xF,
-        }
+        Self { support: u16::from_be_bytes([data[12], data[13]]), selection: data[16] & 0xF }
     }
 
     /// The card has high-speed mode and would switch, or has switched, to it.
@@ -254,11 +238,7 @@ mod tests {
     use super::*;
 
     fn csd(fields: &[(u32, u128)]) -> SpecificData {
-        SpecificData(
-            fields
-                .iter()
-                .fold(0, |csd, (low, value)| csd | value << low),
-        )
+        SpecificData(fields.iter().fold(0, |csd, (low, value)| csd | value << low))
     }
 
     #[test]
@@ -267,10 +247,7 @@ mod tests {
         let one = csd(&[(80, 9), (62, 4095), (47, 7)]);
         assert_eq!(one.blocks(), Some(1 << 21));
         // 2 GiB need blocks of 1,024 bytes.
-        assert_eq!(
-            csd(&[(80, 10), (62, 4095), (47, 7)]).blocks(),
-            Some(1 << 22)
-        );
+        assert_eq!(csd(&[(80, 10), (62, 4095), (47, 7)]).blocks(), Some(1 << 22));
         // The smallest.
         assert_eq!(csd(&[(80, 9)]).blocks(), Some(4));
         assert_eq!(csd(&[(80, 8)]).blocks(), None);
@@ -307,9 +284,7 @@ mod tests {
 
     #[test]
     fn identification() {
-        let cid = Identification::new(u128::from_be_bytes(
-            *b"\x03SDSU16G\x80\x12\x34\x56\x78\x01\x23\x01",
-        ));
+        let cid = Identification::new(u128::from_be_bytes(*b"\x03SDSU16G\x80\x12\x34\x56\x78\x01\x23\x01"));
         assert_eq!(cid.manufacturer(), 3);
         assert_eq!(&cid.product(), b"SU16G");
         assert_eq!(cid.serial(), 0x1234_5678);

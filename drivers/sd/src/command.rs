@@ -12,9 +12,8 @@ const R3: u32 = bits(&COMMAND::RESPONSE::Short);
 pub(crate) const DATA: u32 = bits(&COMMAND::DATA::SET);
 const READ: u32 = DATA | bits(&COMMAND::READ::SET);
 const DMA: u32 = bits(&COMMAND::DMA::SET);
-const MULTIPLE: u32 = bits(&COMMAND::MULTIPLE::SET)
-    | bits(&COMMAND::BLOCK_COUNT::SET)
-    | bits(&COMMAND::AUTO_CMD12::SET);
+const MULTIPLE: u32 =
+    bits(&COMMAND::MULTIPLE::SET) | bits(&COMMAND::BLOCK_COUNT::SET) | bits(&COMMAND::AUTO_CMD12::SET);
 
 const fn index(value: u32) -> u32 {
     value << 24

@@ -65,9 +65,7 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A policy that fits nobody.
-    #[error(
-        "policy {0} has no selector; give it one of label, label_prefix, label_suffix, default = true"
-    )]
+    #[error("policy {0} has no selector; give it one of label, label_prefix, label_suffix, default = true")]
     NoSelector(usize),
     /// A policy with more than one selector.
     #[error("policy {0} has more than one selector; split it")]
@@ -153,11 +151,7 @@ impl Config {
             if policy.count == Some(0) {
                 return Err(ConfigError::EmptyRange(number));
             }
-            if policy
-                .first
-                .checked_add(policy.count.unwrap_or(1))
-                .is_none()
-            {
+            if policy.first.checked_add(policy.count.unwrap_or(1)).is_none() {
                 return Err(ConfigError::RangeOverflow(number));
             }
             for (earlier, other) in self.policy.iter().take(index).enumerate() {
@@ -221,17 +215,9 @@ impl Policy {
         let count = self.count.unwrap_or(blocks.saturating_sub(self.first));
         let end = self.first.saturating_add(count);
         if count == 0 || end > blocks {
-            return Err(BeyondCard {
-                first: self.first,
-                end,
-                blocks,
-            });
+            return Err(BeyondCard { first: self.first, end, blocks });
         }
-        Ok(Window {
-            first: self.first,
-            blocks: count,
-            writeable: self.writeable && !read_only,
-        })
+        Ok(Window { first: self.first, blocks: count, writeable: self.writeable && !read_only })
     }
 }
 
@@ -244,11 +230,7 @@ impl Window {
         }
         match block.checked_add(u64::from(count)) {
             Some(end) if end <= self.blocks => Ok(self.first + block),
-            _ => Err(WindowError::OutOfRange {
-                block,
-                count,
-                blocks: self.blocks,
-            }),
+            _ => Err(WindowError::OutOfRange { block, count, blocks: self.blocks }),
         }
     }
 }
@@ -314,26 +296,14 @@ mod tests {
     #[test]
     fn errors_name_the_policy() {
         let error = |json: &str| checked(json).unwrap_err();
-        assert_eq!(
-            error(r#"{"policy": [{"default": true}, {"first": 3}]}"#),
-            ConfigError::NoSelector(2)
-        );
-        assert_eq!(
-            error(r#"{"policy": [{"label": "a", "default": true}]}"#),
-            ConfigError::ManySelectors(1)
-        );
-        assert_eq!(
-            error(r#"{"policy": [{"label_prefix": ""}]}"#),
-            ConfigError::EmptySelector(1)
-        );
+        assert_eq!(error(r#"{"policy": [{"default": true}, {"first": 3}]}"#), ConfigError::NoSelector(2));
+        assert_eq!(error(r#"{"policy": [{"label": "a", "default": true}]}"#), ConfigError::ManySelectors(1));
+        assert_eq!(error(r#"{"policy": [{"label_prefix": ""}]}"#), ConfigError::EmptySelector(1));
         assert_eq!(
             error(r#"{"policy": [{"label": "a"}, {"label_prefix": "a"}, {"label": "a"}]}"#),
             ConfigError::Duplicate(1, 3)
         );
-        assert_eq!(
-            error(r#"{"policy": [{"label": "a", "count": 0}]}"#),
-            ConfigError::EmptyRange(1)
-        );
+        assert_eq!(error(r#"{"policy": [{"label": "a", "count": 0}]}"#), ConfigError::EmptyRange(1));
         assert_eq!(
             error(r#"{"policy": [{"label": "a", "first": 18446744073709551615, "count": 1}]}"#),
             ConfigError::RangeOverflow(1)
@@ -352,48 +322,19 @@ mod tests {
         let config = checked(ALL).unwrap();
         let policy = config.policy_for("init -> sd-sum").unwrap();
         let window = policy.window(100, false).unwrap();
-        assert_eq!(
-            window,
-            Window {
-                first: 6,
-                blocks: 10,
-                writeable: true
-            }
-        );
+        assert_eq!(window, Window { first: 6, blocks: 10, writeable: true });
         assert!(!policy.window(100, true).unwrap().writeable);
-        assert_eq!(
-            policy.window(15, false),
-            Err(BeyondCard {
-                first: 6,
-                end: 16,
-                blocks: 15
-            })
-        );
+        assert_eq!(policy.window(15, false), Err(BeyondCard { first: 6, end: 16, blocks: 15 }));
         assert_eq!(policy.window(16, false).unwrap().blocks, 10);
 
-        let rest = config
-            .policy_for("init")
-            .unwrap()
-            .window(100, false)
-            .unwrap();
-        assert_eq!(
-            rest,
-            Window {
-                first: 4,
-                blocks: 96,
-                writeable: false
-            }
-        );
+        let rest = config.policy_for("init").unwrap().window(100, false).unwrap();
+        assert_eq!(rest, Window { first: 4, blocks: 96, writeable: false });
         assert!(config.policy_for("init").unwrap().window(4, false).is_err());
     }
 
     #[test]
     fn translation() {
-        let window = Window {
-            first: 6,
-            blocks: 10,
-            writeable: false,
-        };
+        let window = Window { first: 6, blocks: 10, writeable: false };
         assert_eq!(window.translate(0, 10, false), Ok(6));
         assert_eq!(window.translate(9, 1, false), Ok(15));
         assert!(window.translate(9, 2, false).is_err());

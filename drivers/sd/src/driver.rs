@@ -33,14 +33,13 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::adma::{DescriptorTable, Segment};
 use crate::card::{
-    Addressing, BLOCK_SIZE, Card, Configuration, Identification, OperationConditions, SpecificData,
-    Status, SwitchStatus, card_state,
+    Addressing, BLOCK_SIZE, Card, Configuration, Identification, OperationConditions, SpecificData, Status,
+    SwitchStatus, card_state,
 };
 use crate::command;
 use crate::error::{Cause, Error, Snapshot, SubmitError};
 use crate::registers::{
-    self, BLOCK, CAPABILITIES, CLOCK, COMMAND, HOST_CONTROL, INTERRUPT, PRESENT_STATE, Registers,
-    bits,
+    self, BLOCK, CAPABILITIES, CLOCK, COMMAND, HOST_CONTROL, INTERRUPT, PRESENT_STATE, Registers, bits,
 };
 
 /// The most blocks in one request; the block count register has 16 bits.
@@ -192,10 +191,7 @@ impl State {
     const fn is_recovery(self) -> bool {
         matches!(
             self,
-            Self::ResettingLines
-                | Self::CheckingStatus
-                | Self::AwaitingProgramming
-                | Self::StoppingTransmission
+            Self::ResettingLines | Self::CheckingStatus | Self::AwaitingProgramming | Self::StoppingTransmission
         )
     }
 }
@@ -327,12 +323,7 @@ impl<'a, B: Registers> Driver<'a, B> {
             blocks: 0,
             address_shift: 0,
             read_only: true,
-            request: Request {
-                command: 0,
-                argument: 0,
-                block: 0,
-                attempts: 0,
-            },
+            request: Request { command: 0, argument: 0, block: 0, attempts: 0 },
             status: 0,
             sent: (0, 0),
             error: None,
@@ -368,21 +359,12 @@ impl<'a, B: Registers> Driver<'a, B> {
         if self.state != State::Ready {
             return Err(self.refusal());
         }
-        let Transfer {
-            block,
-            count,
-            direction,
-            segments,
-        } = *transfer;
+        let Transfer { block, count, direction, segments } = *transfer;
         if count.wrapping_sub(1) >= MAX_BLOCKS {
             return Err(SubmitError::Count { count });
         }
         if u64::from(block) + u64::from(count) > self.blocks {
-            return Err(SubmitError::OutOfRange {
-                block,
-                count,
-                blocks: self.blocks,
-            });
+            return Err(SubmitError::OutOfRange { block, count, blocks: self.blocks });
         }
         if direction == Direction::Write && self.read_only {
             return Err(SubmitError::ReadOnly);
@@ -407,11 +389,8 @@ impl<'a, B: Registers> Driver<'a, B> {
     #[inline]
     pub fn on_interrupt(&mut self, now: u64) -> Option<Event> {
         let status = self.registers.interrupt_status().get();
-        if self.state.is_transfer() && status & (ABNORMAL | TRANSFER_COMPLETE) == TRANSFER_COMPLETE
-        {
-            self.registers
-                .interrupt_status()
-                .clear(TRANSFER_COMPLETE | COMMAND_COMPLETE);
+        if self.state.is_transfer() && status & (ABNORMAL | TRANSFER_COMPLETE) == TRANSFER_COMPLETE {
+            self.registers.interrupt_status().clear(TRANSFER_COMPLETE | COMMAND_COMPLETE);
             if self.card_errors() == 0 {
                 return Some(self.succeed());
             }
@@ -432,11 +411,7 @@ impl<'a, B: Registers> Driver<'a, B> {
     /// When to call [`Driver::on_time`] if there is no interrupt before; `None` is never.
     #[inline]
     pub const fn deadline(&self) -> Option<u64> {
-        if self.wake == time::NEVER {
-            None
-        } else {
-            Some(self.wake)
-        }
+        if self.wake == time::NEVER { None } else { Some(self.wake) }
     }
 
     /// What the driver is doing.
@@ -460,32 +435,19 @@ impl<'a, B: Registers> Driver<'a, B> {
 
     #[cold]
     const fn refusal(&self) -> SubmitError {
-        if self.is_up() {
-            SubmitError::Busy
-        } else {
-            SubmitError::NotReady
-        }
+        if self.is_up() { SubmitError::Busy } else { SubmitError::NotReady }
     }
 
     /// Starts, or starts again, the request.
     #[inline]
     fn transfer(&mut self, now: u64) {
-        let Request {
-            command,
-            argument,
-            block,
-            ..
-        } = self.request;
+        let Request { command, argument, block, .. } = self.request;
         self.registers.synchronize();
         self.registers.adma_address().set(self.table.bus_address());
         self.registers.block().set(block);
         self.registers.argument().set(argument);
         self.registers.command().set(command);
-        self.state = if command & bits(&COMMAND::READ::SET) == 0 {
-            State::Writing
-        } else {
-            State::Reading
-        };
+        self.state = if command & bits(&COMMAND::READ::SET) == 0 { State::Writing } else { State::Reading };
         self.wait = Wait::Interrupt(TRANSFER_COMPLETE);
         self.expires = now + time::REQUEST + u64::from(block >> 16) * time::REQUEST_BLOCK;
         self.wake = self.expires;
@@ -551,10 +513,7 @@ impl<'a, B: Registers> Driver<'a, B> {
     /// A card came or went.
     fn card_changed(&mut self, handled: u32, now: u64) {
         let in_flight = self.state.is_transfer() || self.state.is_recovery();
-        let present = self
-            .registers
-            .present_state()
-            .is_set(PRESENT_STATE::CARD_INSERTED);
+        let present = self.registers.present_state().is_set(PRESENT_STATE::CARD_INSERTED);
         let removed = handled & bits(&INTERRUPT::REMOVAL::SET) != 0 || !present;
         match self.state {
             State::Absent | State::Stopped if present => self.enter(State::Settling, now),
@@ -633,16 +592,8 @@ impl<'a, B: Registers> Driver<'a, B> {
             }
             State::PrefixOperatingCondition => self.send(command::APP_CMD, 0, now),
             State::OperatingCondition => {
-                let capacity = if self.version_2 {
-                    OperationConditions::HIGH_CAPACITY_SUPPORT
-                } else {
-                    0
-                };
-                self.send(
-                    command::SD_SEND_OP_COND,
-                    OperationConditions::V33 | capacity,
-                    now,
-                );
+                let capacity = if self.version_2 { OperationConditions::HIGH_CAPACITY_SUPPORT } else { 0 };
+                self.send(command::SD_SEND_OP_COND, OperationConditions::V33 | capacity, now);
             }
             State::AwaitingPowerUp => {
                 self.wait(Wait::Pause, now + time::OPERATING_CONDITION_POLL);
@@ -659,18 +610,12 @@ impl<'a, B: Registers> Driver<'a, B> {
                 self.read_short(command::SEND_SCR, 0, Configuration::LENGTH, now);
             }
             State::SettingBusWidth => self.send(command::SET_BUS_WIDTH, 2, now),
-            State::CheckingSwitch => self.read_short(
-                command::SWITCH_FUNC,
-                SwitchStatus::CHECK_HIGH_SPEED,
-                SwitchStatus::LENGTH,
-                now,
-            ),
-            State::Switching => self.read_short(
-                command::SWITCH_FUNC,
-                SwitchStatus::SET_HIGH_SPEED,
-                SwitchStatus::LENGTH,
-                now,
-            ),
+            State::CheckingSwitch => {
+                self.read_short(command::SWITCH_FUNC, SwitchStatus::CHECK_HIGH_SPEED, SwitchStatus::LENGTH, now);
+            }
+            State::Switching => {
+                self.read_short(command::SWITCH_FUNC, SwitchStatus::SET_HIGH_SPEED, SwitchStatus::LENGTH, now);
+            }
             State::SettlingSwitch => self.wait(Wait::Pause, now + time::SWITCH),
             State::Reading | State::Writing => self.transfer(now),
             State::ResettingLines => {
@@ -696,11 +641,8 @@ impl<'a, B: Registers> Driver<'a, B> {
     /// Sends a command and waits for its response and for the end of busy.
     fn send(&mut self, command: u32, argument: u32, now: u64) {
         let busy = COMMAND::RESPONSE.read(command) == 3;
-        let (interrupts, limit) = if busy {
-            (COMMAND_COMPLETE | TRANSFER_COMPLETE, time::BUSY)
-        } else {
-            (COMMAND_COMPLETE, time::COMMAND)
-        };
+        let (interrupts, limit) =
+            if busy { (COMMAND_COMPLETE | TRANSFER_COMPLETE, time::BUSY) } else { (COMMAND_COMPLETE, time::COMMAND) };
         self.registers.argument().set(argument);
         self.registers.command().set(command);
         self.sent = (command, argument);
@@ -709,9 +651,7 @@ impl<'a, B: Registers> Driver<'a, B> {
 
     /// Sends a command that reads `length` bytes into `data` by way of the buffer port.
     fn read_short(&mut self, command: u32, argument: u32, length: u32, now: u64) {
-        self.registers
-            .block()
-            .set(bits(&BLOCK::SIZE.val(length)) | 1 << 16);
+        self.registers.block().set(bits(&BLOCK::SIZE.val(length)) | 1 << 16);
         self.send(command, argument, now);
         self.wait = Wait::Interrupt(COMMAND_COMPLETE | BUFFER_READ_READY | TRANSFER_COMPLETE);
     }
@@ -727,10 +667,7 @@ impl<'a, B: Registers> Driver<'a, B> {
     }
 
     /// The present wait is over: looks at the outcome and enters the next state.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm for each state reads best in one piece"
-    )]
+    #[expect(clippy::too_many_lines, reason = "one arm for each state reads best in one piece")]
     fn finished(&mut self, now: u64) -> Option<Event> {
         let response = self.registers.response0().get();
         let next = match self.state {
@@ -792,9 +729,7 @@ impl<'a, B: Registers> Driver<'a, B> {
                 self.card.blocks = blocks;
                 State::Selecting
             }
-            State::Selecting if self.card.addressing == Addressing::Bytes => {
-                State::SettingBlockLength
-            }
+            State::Selecting if self.card.addressing == Addressing::Bytes => State::SettingBlockLength,
             State::SettingBlockLength if response & Status::ERRORS != 0 => {
                 return self.failed(Cause::Card(Status(response)), now);
             }
@@ -856,13 +791,8 @@ impl<'a, B: Registers> Driver<'a, B> {
     fn failed(&mut self, cause: Cause, now: u64) -> Option<Event> {
         let cause = self.refine(cause);
         let error = self.error(cause);
-        let is_fatal = matches!(
-            cause,
-            Cause::NoAdma2
-                | Cause::BaseClockUnknown
-                | Cause::BaseClockTooFast(_)
-                | Cause::UnknownCard
-        );
+        let is_fatal =
+            matches!(cause, Cause::NoAdma2 | Cause::BaseClockUnknown | Cause::BaseClockTooFast(_) | Cause::UnknownCard);
         match self.state {
             // A card of version 1 does not know CMD8 (PHY 4.3.13).
             State::CheckingInterface if cause == Cause::NoResponse => {
@@ -914,11 +844,8 @@ impl<'a, B: Registers> Driver<'a, B> {
     }
 
     fn error(&self, cause: Cause) -> Error {
-        let (command, argument) = if self.state.is_transfer() {
-            (self.request.command, self.request.argument)
-        } else {
-            self.sent
-        };
+        let (command, argument) =
+            if self.state.is_transfer() { (self.request.command, self.request.argument) } else { self.sent };
         Error {
             cause,
             state: self.state,
@@ -946,18 +873,8 @@ impl<'a, B: Registers> Driver<'a, B> {
     fn cleared(&mut self, now: u64) -> Event {
         self.registers.status_enable().set(HANDLED);
         self.registers.signal_enable().set(HANDLED);
-        let present = self
-            .registers
-            .present_state()
-            .is_set(PRESENT_STATE::CARD_INSERTED);
-        self.enter(
-            if present {
-                State::Settling
-            } else {
-                State::Absent
-            },
-            now,
-        );
+        let present = self.registers.present_state().is_set(PRESENT_STATE::CARD_INSERTED);
+        self.enter(if present { State::Settling } else { State::Absent }, now);
         self.after_request(Event::NoCard)
     }
 
@@ -984,10 +901,7 @@ impl<'a, B: Registers> Driver<'a, B> {
         if !capabilities.is_set(CAPABILITIES::ADMA2) {
             return self.failed(Cause::NoAdma2, now);
         }
-        let base_clock = match (
-            self.base_clock,
-            capabilities.read(CAPABILITIES::BASE_FREQUENCY),
-        ) {
+        let base_clock = match (self.base_clock, capabilities.read(CAPABILITIES::BASE_FREQUENCY)) {
             (0, 0) => return self.failed(Cause::BaseClockUnknown, now),
             (0, megahertz) => megahertz * 1_000_000,
             (hertz, _) => hertz,
@@ -997,22 +911,14 @@ impl<'a, B: Registers> Driver<'a, B> {
             return self.failed(Cause::BaseClockTooFast(base_clock), now);
         };
         self.host_high_speed = capabilities.is_set(CAPABILITIES::HIGH_SPEED);
-        let unit = if capabilities.is_set(CAPABILITIES::TIMEOUT_MEGAHERTZ) {
-            1_000_000
-        } else {
-            1_000
-        };
+        let unit = if capabilities.is_set(CAPABILITIES::TIMEOUT_MEGAHERTZ) { 1_000_000 } else { 1_000 };
         let timeout_clock = match capabilities.read(CAPABILITIES::TIMEOUT_FREQUENCY) {
             0 => base_clock,
             frequency => frequency * unit,
         };
         self.timeout = bits(&CLOCK::TIMEOUT.val(timeout_exponent(timeout_clock)));
 
-        if !self
-            .registers
-            .present_state()
-            .is_set(PRESENT_STATE::CARD_INSERTED)
-        {
+        if !self.registers.present_state().is_set(PRESENT_STATE::CARD_INSERTED) {
             self.enter(State::Absent, now);
             return Some(Event::NoCard);
         }
@@ -1033,14 +939,9 @@ impl<'a, B: Registers> Driver<'a, B> {
 
     /// Stops the card's clock and programs the fastest that card and host agreed on.
     fn change_clock(&mut self) {
-        let limit = if self.card.high_speed {
-            HIGH_SPEED_CLOCK
-        } else {
-            DEFAULT_CLOCK
-        };
+        let limit = if self.card.high_speed { HIGH_SPEED_CLOCK } else { DEFAULT_CLOCK };
         // A base clock that divides to 400 kHz divides to more, too.
-        let (divider, clock) =
-            divide(self.base_clock, limit).unwrap_or((0x80, self.base_clock >> 8));
+        let (divider, clock) = divide(self.base_clock, limit).unwrap_or((0x80, self.base_clock >> 8));
         self.card.clock = clock;
         self.registers.clock().set(self.clock & !CARD_ENABLE);
         if self.card.high_speed {
@@ -1069,10 +970,7 @@ impl<'a, B: Registers> Driver<'a, B> {
 
     /// Prepares the fields that transfers look at.
     fn settle_card(&mut self) -> Card {
-        let writable = self
-            .registers
-            .present_state()
-            .is_set(PRESENT_STATE::WRITE_ENABLED);
+        let writable = self.registers.present_state().is_set(PRESENT_STATE::WRITE_ENABLED);
         self.card.read_only = !writable || self.specific_data.write_protected();
         self.read_only = self.card.read_only;
         self.blocks = self.card.blocks;
@@ -1091,10 +989,7 @@ impl<'a, B: Registers> Driver<'a, B> {
             self.registers.response1().get(),
             self.registers.response0().get(),
         ];
-        words
-            .iter()
-            .fold(0, |value, word| value << 32 | u128::from(*word))
-            << 8
+        words.iter().fold(0, |value, word| value << 32 | u128::from(*word)) << 8
     }
 
     /// Recovery: decides by the state of the card how to go on.
@@ -1107,10 +1002,7 @@ impl<'a, B: Registers> Driver<'a, B> {
                     self.transfer(now);
                     return None;
                 }
-                let error = self
-                    .error
-                    .take()
-                    .unwrap_or_else(|| self.error(Cause::Deadline));
+                let error = self.error.take().unwrap_or_else(|| self.error(Cause::Deadline));
                 self.enter(State::Ready, now);
                 Some(Event::Done(Err(error)))
             }
@@ -1171,17 +1063,13 @@ fn cause(errors: u32) -> Cause {
 ///
 /// The specification also has a divisor of 1. The Arasan core does not run with it.
 fn divide(base: u32, limit: u32) -> Option<(u32, u32)> {
-    (1..=8)
-        .map(|shift| (1 << (shift - 1), base >> shift))
-        .find(|(_, clock)| *clock <= limit)
+    (1..=8).map(|shift| (1 << (shift - 1), base >> shift)).find(|(_, clock)| *clock <= limit)
 }
 
 /// The time-out field for at least [`time::DATA`]: 2^(13 + field) clocks, at most 14.
 fn timeout_exponent(clock: u32) -> u32 {
     let clocks = u64::from(clock) * time::DATA / 1_000_000;
-    (0..14)
-        .find(|field| 1 << (13 + field) >= clocks)
-        .unwrap_or(14)
+    (0..14).find(|field| 1 << (13 + field) >= clocks).unwrap_or(14)
 }
 
 #[cfg(test)]
@@ -1190,20 +1078,11 @@ mod tests {
 
     #[test]
     fn dividers() {
-        assert_eq!(
-            divide(100_000_000, IDENTIFICATION_CLOCK),
-            Some((0x80, 390_625))
-        );
-        assert_eq!(
-            divide(100_000_000, HIGH_SPEED_CLOCK),
-            Some((0x01, 50_000_000))
-        );
+        assert_eq!(divide(100_000_000, IDENTIFICATION_CLOCK), Some((0x80, 390_625)));
+        assert_eq!(divide(100_000_000, HIGH_SPEED_CLOCK), Some((0x01, 50_000_000)));
         assert_eq!(divide(100_000_000, DEFAULT_CLOCK), Some((0x02, 25_000_000)));
         assert_eq!(divide(50_000_000, DEFAULT_CLOCK), Some((0x01, 25_000_000)));
-        assert_eq!(
-            divide(102_400_000, IDENTIFICATION_CLOCK),
-            Some((0x80, 400_000))
-        );
+        assert_eq!(divide(102_400_000, IDENTIFICATION_CLOCK), Some((0x80, 400_000)));
         assert_eq!(divide(125_000_000, IDENTIFICATION_CLOCK), None);
     }
 

@@ -9,9 +9,7 @@ use crate::driver::{MAX_BLOCKS, State};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// The hardware did not finish in time, and its own time-out did not fire.
-    #[error(
-        "no answer from the host controller before the deadline; is its clock on and its interrupt routed?"
-    )]
+    #[error("no answer from the host controller before the deadline; is its clock on and its interrupt routed?")]
     Deadline,
     /// No response to a command.
     #[error("the card did not respond; is it seated, and is it an SD card?")]
@@ -85,14 +83,7 @@ pub struct Snapshot {
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            interrupt_status,
-            present_state,
-            clock,
-            response,
-            auto_command_error,
-            adma_error,
-        } = self;
+        let Self { interrupt_status, present_state, clock, response, auto_command_error, adma_error } = self;
         write!(
             f,
             "interrupt status {interrupt_status:#010x}, present state {present_state:#010x}, clock {clock:#010x}, \
@@ -146,9 +137,7 @@ pub enum SubmitError {
     #[error("the card is write-protected")]
     ReadOnly,
     /// A segment is empty, or its address or length is no multiple of 4.
-    #[error(
-        "segment {address:#010x}+{length:#x}: address and length must be multiples of 4, the length not 0"
-    )]
+    #[error("segment {address:#010x}+{length:#x}: address and length must be multiples of 4, the length not 0")]
     Misaligned {
         /// Bus address of the segment.
         address: u32,

@@ -241,7 +241,7 @@ impl Disk<'_> {
         let write = operation == Operation::Write;
         let bytes = request.count.checked_mul(BLOCK).ok_or(Error::Invalid)?;
         let end = request.offset.checked_add(bytes).ok_or(Error::Invalid)?;
-        if end > client.buffer_bytes || request.offset % 4 != 0 {
+        if end > client.buffer_bytes || !request.offset.is_multiple_of(4) {
             return Err(Error::Invalid);
         }
         let window = client.window.as_ref().ok_or(Error::Device)?;
@@ -324,7 +324,8 @@ impl Server for Disk<'_> {
             return Err(Error::Invalid);
         }
         let buffer = self.devices.dma_buffer(wanted, Some(account.slot()))?;
-        let ring_dataspace = account.create_dataspace(RING_WORDS as u32 * size_of::<AtomicU32>() as u32, SMALL_PAGES)?;
+        let ring_dataspace =
+            account.create_dataspace(RING_WORDS as u32 * size_of::<AtomicU32>() as u32, SMALL_PAGES)?;
         let ring_memory = Attached::new(&ring_dataspace, WRITE, Some(&account))?;
         self.clients = self.clients.wrapping_add(1).max(1);
         Ok(Client {
@@ -368,7 +369,12 @@ impl Server for Disk<'_> {
         }
     }
 
-    fn request(&mut self, client: &mut Client, message: &Message, received: Option<Capability>) -> Result<Answer, Error> {
+    fn request(
+        &mut self,
+        client: &mut Client,
+        message: &Message,
+        received: Option<Capability>,
+    ) -> Result<Answer, Error> {
         match BlockRequest::decode(message).ok_or(Error::Invalid)?.0 {
             BlockRequest::Info => {
                 let window = client.window.as_ref().ok_or(Error::Device)?;

@@ -22,8 +22,7 @@ use tock_registers::fields::FieldValue;
 use tock_registers::interfaces::{Readable, Writeable};
 
 pub use fields::{
-    ADMA_ERROR, AUTO_COMMAND, BLOCK, CAPABILITIES, CLOCK, COMMAND, HOST_CONTROL, INTERRUPT,
-    PRESENT_STATE, VERSION,
+    ADMA_ERROR, AUTO_COMMAND, BLOCK, CAPABILITIES, CLOCK, COMMAND, HOST_CONTROL, INTERRUPT, PRESENT_STATE, VERSION,
 };
 
 /// A 32 bit word of the register block. The value is its byte offset.
@@ -263,10 +262,7 @@ pub(crate) const fn bits<R: RegisterLongName>(value: &FieldValue<u32, R>) -> u32
     value.value
 }
 
-#[allow(
-    missing_docs,
-    reason = "the macro generates items that cannot carry documentation"
-)]
+#[allow(missing_docs, reason = "the macro generates items that cannot carry documentation")]
 mod fields {
     use tock_registers::register_bitfields;
 

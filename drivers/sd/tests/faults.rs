@@ -1,11 +1,6 @@
 //! Everything that can go wrong: it ends in time, with the right error, and the driver works afterwards.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bench;
 
@@ -32,14 +27,8 @@ fn fails(board: &Board) -> (Error, u64) {
     assert_eq!(driver.state(), State::Stopped);
     assert_eq!(driver.deadline(), None);
     assert_eq!(driver.card(), None);
-    let one = [Segment {
-        address: BUFFER,
-        length: 512,
-    }];
-    assert_eq!(
-        board.submit(&mut driver, Direction::Read, 0, 1, &one),
-        Err(SubmitError::NotReady)
-    );
+    let one = [Segment { address: BUFFER, length: 512 }];
+    assert_eq!(board.submit(&mut driver, Direction::Read, 0, 1, &one), Err(SubmitError::NotReady));
     // The message names the command and the state.
     let text = error.to_string();
     assert!(text.contains(&format!("CMD{}", error.command)), "{text}");
@@ -87,12 +76,10 @@ fn a_command_that_always_fails_is_named() {
     for (command, state) in START_COMMANDS {
         // The last attempt goes without these.
         let optional = matches!(command, 6 | 70);
-        for (fault, cause) in [
-            (Fault::Mute(command), Cause::NoResponse),
-            (Fault::CorruptResponse(command), Cause::ResponseCorrupt),
-        ] {
-            let survives =
-                optional || fault == Fault::Mute(8) || fault == Fault::CorruptResponse(64 + 41);
+        for (fault, cause) in
+            [(Fault::Mute(command), Cause::NoResponse), (Fault::CorruptResponse(command), Cause::ResponseCorrupt)]
+        {
+            let survives = optional || fault == Fault::Mute(8) || fault == Fault::CorruptResponse(64 + 41);
             let board = Board::new(Features::SDSC);
             board.inject(fault, ALWAYS);
             if survives {
@@ -129,10 +116,7 @@ fn a_card_that_never_powers_up_is_given_up() {
         let board = Board::new(features);
         board.inject(Fault::NeverReady, ALWAYS);
         let (error, micros) = fails(&board);
-        assert_eq!(
-            (error.cause, error.state),
-            (Cause::NeverReady, State::OperatingCondition)
-        );
+        assert_eq!((error.cause, error.state), (Cause::NeverReady, State::OperatingCondition));
         // Three attempts of a second each.
         assert!((3 * SECOND..4 * SECOND).contains(&micros), "{micros} us");
         board.assert_clean();
@@ -141,20 +125,14 @@ fn a_card_that_never_powers_up_is_given_up() {
 
 #[test]
 fn a_card_that_needs_almost_a_second_to_power_up_is_awaited() {
-    let board = Board::new(Features {
-        power_up: 950_000_000,
-        ..Features::SDHC
-    });
+    let board = Board::new(Features { power_up: 950_000_000, ..Features::SDHC });
     let (mut driver, _) = board.ready();
     board.check(&mut driver);
 }
 
 #[test]
 fn a_card_for_another_voltage_is_refused() {
-    let board = Board::new(Features {
-        voltages: 1 << 15,
-        ..Features::SDSC
-    });
+    let board = Board::new(Features { voltages: 1 << 15, ..Features::SDSC });
     let (error, _) = fails(&board);
     assert_eq!(error.cause, Cause::Voltage);
 }
@@ -162,10 +140,7 @@ fn a_card_for_another_voltage_is_refused() {
 #[test]
 fn broken_data_lines_leave_one() {
     for features in [Features::SDSC, Features::SDHC] {
-        let board = Board::new(Features {
-            broken_lines: true,
-            ..features
-        });
+        let board = Board::new(Features { broken_lines: true, ..features });
         let (mut driver, card) = board.ready();
         assert!(!card.four_bit);
         board.check(&mut driver);
@@ -187,10 +162,7 @@ fn a_bus_width_refused_by_the_card_is_not_used() {
 fn short_data_that_fails_once_is_survived() {
     for fault in [Fault::CorruptData, Fault::SilentData] {
         for data_timeout in [true, false] {
-            let options = Options {
-                data_timeout,
-                ..Options::ZYNQ7000
-            };
+            let options = Options { data_timeout, ..Options::ZYNQ7000 };
             let board = Board::with_options(Features::SDHC, options);
             board.inject(fault, 1);
             let (mut driver, _) = board.ready();
@@ -202,21 +174,14 @@ fn short_data_that_fails_once_is_survived() {
 
 #[test]
 fn a_card_without_data_is_given_up() {
-    for (fault, data_timeout, cause) in [
-        (Fault::CorruptData, true, Cause::DataCorrupt),
-        (Fault::SilentData, false, Cause::Deadline),
-    ] {
-        let options = Options {
-            data_timeout,
-            ..Options::ZYNQ7000
-        };
+    for (fault, data_timeout, cause) in
+        [(Fault::CorruptData, true, Cause::DataCorrupt), (Fault::SilentData, false, Cause::Deadline)]
+    {
+        let options = Options { data_timeout, ..Options::ZYNQ7000 };
         let board = Board::with_options(Features::SDHC, options);
         board.inject(fault, ALWAYS);
         let (error, micros) = fails(&board);
-        assert_eq!(
-            (error.cause, error.state),
-            (cause, State::ReadingConfiguration)
-        );
+        assert_eq!((error.cause, error.state), (cause, State::ReadingConfiguration));
         assert!(micros < 2 * SECOND);
     }
 }
@@ -224,39 +189,21 @@ fn a_card_without_data_is_given_up() {
 #[test]
 fn hardware_that_does_not_move_is_noticed() {
     let hangs = |options| fails(&Board::with_options(Features::SDHC, options));
-    let (error, micros) = hangs(Options {
-        reset_time: u64::MAX / 2,
-        ..Options::ZYNQ7000
-    });
-    assert_eq!(
-        (error.cause, error.state),
-        (Cause::Deadline, State::Resetting)
-    );
+    let (error, micros) = hangs(Options { reset_time: u64::MAX / 2, ..Options::ZYNQ7000 });
+    assert_eq!((error.cause, error.state), (Cause::Deadline, State::Resetting));
     assert!(micros < SECOND);
-    let (error, micros) = hangs(Options {
-        clock_time: u64::MAX / 2,
-        ..Options::ZYNQ7000
-    });
-    assert_eq!(
-        (error.cause, error.state),
-        (Cause::Deadline, State::StartingClock)
-    );
+    let (error, micros) = hangs(Options { clock_time: u64::MAX / 2, ..Options::ZYNQ7000 });
+    assert_eq!((error.cause, error.state), (Cause::Deadline, State::StartingClock));
     assert!(micros < SECOND);
     let without_adma2 = Options::ZYNQ7000.capabilities & !(1 << 19);
-    let (error, _) = hangs(Options {
-        capabilities: without_adma2,
-        ..Options::ZYNQ7000
-    });
+    let (error, _) = hangs(Options { capabilities: without_adma2, ..Options::ZYNQ7000 });
     assert_eq!(error.cause, Cause::NoAdma2);
 }
 
 #[test]
 fn an_impossible_base_clock_is_noticed() {
     let board = Board::new(Features::SDHC);
-    for (clock, cause) in [
-        (0, Cause::BaseClockUnknown),
-        (125_000_000, Cause::BaseClockTooFast(125_000_000)),
-    ] {
+    for (clock, cause) in [(0, Cause::BaseClockUnknown), (125_000_000, Cause::BaseClockTooFast(125_000_000))] {
         let table = zelkova_sd::DescriptorTable::new(&board.ram.cells()[..8], bench::RAM);
         let mut driver = Driver::new(&board, table, clock);
         assert_eq!(failure(board.start(&mut driver)).cause, cause);
@@ -265,11 +212,7 @@ fn an_impossible_base_clock_is_noticed() {
 
 /// Faults of a read or a write and what they are reported as.
 fn transfer_faults(direction: Direction) -> Vec<(Fault, Cause)> {
-    let (single, multiple) = if direction == Direction::Read {
-        (17, 18)
-    } else {
-        (24, 25)
-    };
+    let (single, multiple) = if direction == Direction::Read { (17, 18) } else { (24, 25) };
     vec![
         (Fault::Mute(single), Cause::NoResponse),
         (Fault::Mute(multiple), Cause::NoResponse),
@@ -327,31 +270,15 @@ fn a_request_that_always_fails_ends_with_its_cause_and_the_next_one_works() {
                     if !applies(fault, count) {
                         continue;
                     }
-                    let options = Options {
-                        data_timeout,
-                        ..Options::ZYNQ7000
-                    };
+                    let options = Options { data_timeout, ..Options::ZYNQ7000 };
                     let board = Board::with_options(Features::SDHC, options);
                     let (mut driver, _) = board.ready();
                     board.inject(fault, ALWAYS);
                     let began = board.micros();
-                    let error = board
-                        .transfer(&mut driver, direction, 9, count)
-                        .unwrap_err();
-                    let cause = if cause == Cause::DataTimeout && !data_timeout {
-                        Cause::Deadline
-                    } else {
-                        cause
-                    };
-                    assert_eq!(
-                        error.cause, cause,
-                        "{fault:?} {direction:?} {count}: {error}"
-                    );
-                    let state = if direction == Direction::Read {
-                        State::Reading
-                    } else {
-                        State::Writing
-                    };
+                    let error = board.transfer(&mut driver, direction, 9, count).unwrap_err();
+                    let cause = if cause == Cause::DataTimeout && !data_timeout { Cause::Deadline } else { cause };
+                    assert_eq!(error.cause, cause, "{fault:?} {direction:?} {count}: {error}");
+                    let state = if direction == Direction::Read { State::Reading } else { State::Writing };
                     assert_eq!(error.state, state);
                     assert!(board.micros() - began < 15 * SECOND, "{fault:?}");
                     board.heal();
@@ -392,25 +319,15 @@ fn an_error_in_the_card_status_is_reported_at_once() {
         (25, 19, Direction::Write, 4),
     ] {
         board.inject(Fault::StatusError(command, 1 << bit), 1);
-        let error = board
-            .transfer(&mut driver, direction, 0, count)
-            .unwrap_err();
+        let error = board.transfer(&mut driver, direction, 0, count).unwrap_err();
         // Without data the controller times out; the status is what is known by then.
-        assert!(
-            matches!(error.cause, Cause::Card(status) if status.0 == 1 << bit),
-            "{error}"
-        );
+        assert!(matches!(error.cause, Cause::Card(status) if status.0 == 1 << bit), "{error}");
         board.check(&mut driver);
     }
     // In the response to CMD12 everything went well but for the error.
     board.inject(Fault::StatusError(12, 1 << 20), 1);
-    let error = board
-        .transfer(&mut driver, Direction::Read, 0, 4)
-        .unwrap_err();
-    assert!(
-        matches!(error.cause, Cause::Card(status) if status.0 == 1 << 20),
-        "{error}"
-    );
+    let error = board.transfer(&mut driver, Direction::Read, 0, 4).unwrap_err();
+    assert!(matches!(error.cause, Cause::Card(status) if status.0 == 1 << 20), "{error}");
     board.check(&mut driver);
 }
 
@@ -418,25 +335,13 @@ fn an_error_in_the_card_status_is_reported_at_once() {
 fn a_card_that_stays_busy_is_given_up_and_can_come_back() {
     for data_timeout in [true, false] {
         for count in [1, 20] {
-            let options = Options {
-                data_timeout,
-                ..Options::ZYNQ7000
-            };
+            let options = Options { data_timeout, ..Options::ZYNQ7000 };
             let board = Board::with_options(Features::SDHC, options);
             let (mut driver, _) = board.ready();
             board.inject(Fault::StayBusy, 1);
             let began = board.micros();
-            let error = board
-                .transfer(&mut driver, Direction::Write, 0, count)
-                .unwrap_err();
-            assert_eq!(
-                error.cause,
-                if data_timeout {
-                    Cause::DataTimeout
-                } else {
-                    Cause::Deadline
-                }
-            );
+            let error = board.transfer(&mut driver, Direction::Write, 0, count).unwrap_err();
+            assert_eq!(error.cause, if data_timeout { Cause::DataTimeout } else { Cause::Deadline });
             assert_eq!(error.state, State::Writing);
             assert!(board.micros() - began < 6 * SECOND);
             assert_eq!(driver.state(), State::Stopped);
@@ -452,10 +357,7 @@ fn a_card_that_stays_busy_is_given_up_and_can_come_back() {
 
 #[test]
 fn a_card_that_is_busy_for_long_but_not_too_long_is_awaited() {
-    let board = Board::new(Features {
-        program: 250_000_000,
-        ..Features::SDHC
-    });
+    let board = Board::new(Features { program: 250_000_000, ..Features::SDHC });
     let (mut driver, _) = board.ready();
     board.write(&mut driver, 0, &[1; 4 * 512]).unwrap();
     assert_eq!(board.media(0, 4), [1; 4 * 512]);
@@ -469,13 +371,8 @@ fn a_bad_bus_address_fails_and_the_next_request_works() {
     let (mut driver, _) = board.ready();
     for direction in [Direction::Read, Direction::Write] {
         for count in [1, 8] {
-            let segments = [Segment {
-                address: 0x4000,
-                length: count * 512,
-            }];
-            board
-                .submit(&mut driver, direction, 0, count, &segments)
-                .unwrap();
+            let segments = [Segment { address: 0x4000, length: count * 512 }];
+            board.submit(&mut driver, direction, 0, count, &segments).unwrap();
             let error = board.done(&mut driver).unwrap_err();
             assert_eq!(error.cause, Cause::HostBus);
             assert!(error.registers.interrupt_status & 1 << 25 != 0);
@@ -492,10 +389,7 @@ fn an_empty_slot_waits_for_a_card() {
     assert_eq!(board.start(&mut driver), Event::NoCard);
     assert_eq!(driver.state(), State::Absent);
     assert_eq!(driver.deadline(), None);
-    board
-        .host
-        .borrow_mut()
-        .insert(bench::card(Features::SDHC), true);
+    board.host.borrow_mut().insert(bench::card(Features::SDHC), true);
     assert!(matches!(board.event(&mut driver), Event::Ready(_)));
     board.check(&mut driver);
     board.assert_clean();
@@ -509,21 +403,10 @@ fn removal_while_idle_and_another_card() {
     board.host.borrow_mut().remove(board.now.get()).unwrap();
     assert_eq!(board.event(&mut driver), Event::NoCard);
     assert_eq!(driver.card(), None);
-    let one = [Segment {
-        address: BUFFER,
-        length: 512,
-    }];
-    assert_eq!(
-        board.submit(&mut driver, Direction::Read, 0, 1, &one),
-        Err(SubmitError::NotReady)
-    );
-    board
-        .host
-        .borrow_mut()
-        .insert(bench::card(Features::SDSC), true);
-    let Event::Ready(second) = board.event(&mut driver) else {
-        panic!("{:?}", driver.state())
-    };
+    let one = [Segment { address: BUFFER, length: 512 }];
+    assert_eq!(board.submit(&mut driver, Direction::Read, 0, 1, &one), Err(SubmitError::NotReady));
+    board.host.borrow_mut().insert(bench::card(Features::SDSC), true);
+    let Event::Ready(second) = board.event(&mut driver) else { panic!("{:?}", driver.state()) };
     assert_eq!(second.blocks, 8192);
     board.check(&mut driver);
     board.assert_clean();
@@ -534,14 +417,9 @@ fn a_quick_exchange_is_noticed() {
     let board = Board::new(Features::SDHC);
     let (mut driver, _) = board.ready();
     board.host.borrow_mut().remove(board.now.get()).unwrap();
-    board
-        .host
-        .borrow_mut()
-        .insert(bench::card(Features::SDSC), true);
+    board.host.borrow_mut().insert(bench::card(Features::SDSC), true);
     assert_eq!(board.event(&mut driver), Event::NoCard);
-    let Event::Ready(card) = board.event(&mut driver) else {
-        panic!("{:?}", driver.state())
-    };
+    let Event::Ready(card) = board.event(&mut driver) else { panic!("{:?}", driver.state()) };
     assert_eq!(card.blocks, 8192);
     board.check(&mut driver);
     board.assert_clean();
@@ -554,13 +432,8 @@ fn removal_in_the_middle_of_a_request_ends_it() {
         for delay in [0, 1_000, 100_000, 150_000, 1_000_000, 2_500_000] {
             let board = Board::new(Features::SDHC);
             let (mut driver, _) = board.ready();
-            let segments = [Segment {
-                address: BUFFER,
-                length: 300 * 512,
-            }];
-            board
-                .submit(&mut driver, direction, 0, 300, &segments)
-                .unwrap();
+            let segments = [Segment { address: BUFFER, length: 300 * 512 }];
+            board.submit(&mut driver, direction, 0, 300, &segments).unwrap();
             let event = board.run_until(&mut driver, board.now.get() + delay);
             assert_eq!(event, None, "{delay}");
             board.host.borrow_mut().remove(board.now.get()).unwrap();
@@ -569,15 +442,9 @@ fn removal_in_the_middle_of_a_request_ends_it() {
             assert_eq!(board.event(&mut driver), Event::NoCard);
             // Nothing is written to memory any more.
             let before = board.ram.dump(BUFFER, 300 * 512).unwrap();
-            assert_eq!(
-                board.run_until(&mut driver, board.now.get() + 10_000_000_000),
-                None
-            );
+            assert_eq!(board.run_until(&mut driver, board.now.get() + 10_000_000_000), None);
             assert!(board.ram.dump(BUFFER, 300 * 512).unwrap() == before);
-            board
-                .host
-                .borrow_mut()
-                .insert(bench::card(Features::SDSC), true);
+            board.host.borrow_mut().insert(bench::card(Features::SDSC), true);
             assert!(matches!(board.event(&mut driver), Event::Ready(_)));
             board.check(&mut driver);
             board.assert_clean();
@@ -599,14 +466,8 @@ fn removal_during_start_at_any_moment() {
             assert!(matches!(event, Some(Event::Ready(_))));
         }
         assert_eq!(board.event(&mut driver), Event::NoCard, "step {step}");
-        board
-            .host
-            .borrow_mut()
-            .insert(bench::card(Features::SDHC), true);
-        assert!(
-            matches!(board.event(&mut driver), Event::Ready(_)),
-            "step {step}"
-        );
+        board.host.borrow_mut().insert(bench::card(Features::SDHC), true);
+        assert!(matches!(board.event(&mut driver), Event::Ready(_)), "step {step}");
         board.check(&mut driver);
     }
 }
@@ -618,13 +479,8 @@ fn removal_during_recovery() {
         let board = Board::new(Features::SDHC);
         let (mut driver, _) = board.ready();
         board.inject(Fault::StayBusy, 1);
-        let segments = [Segment {
-            address: BUFFER,
-            length: 512,
-        }];
-        board
-            .submit(&mut driver, Direction::Write, 0, 1, &segments)
-            .unwrap();
+        let segments = [Segment { address: BUFFER, length: 512 }];
+        board.submit(&mut driver, Direction::Write, 0, 1, &segments).unwrap();
         assert_eq!(board.run_until(&mut driver, board.now.get() + delay), None);
         seen.push(driver.state());
         board.host.borrow_mut().remove(board.now.get()).unwrap();
@@ -670,9 +526,7 @@ fn a_card_that_does_not_tell_its_state_is_lost() {
     let (mut driver, _) = board.ready();
     board.inject(Fault::Mute(13), ALWAYS);
     board.inject(Fault::CorruptData, 1);
-    let error = board
-        .transfer(&mut driver, Direction::Read, 0, 4)
-        .unwrap_err();
+    let error = board.transfer(&mut driver, Direction::Read, 0, 4).unwrap_err();
     // What went wrong first.
     assert_eq!((error.cause, error.command), (Cause::DataCorrupt, 18));
     assert_eq!(failure(board.event(&mut driver)), error);
@@ -702,10 +556,7 @@ fn a_new_card_after_a_failure_starts_by_itself() {
     failure(board.start(&mut driver));
     board.host.borrow_mut().remove(board.now.get()).unwrap();
     assert_eq!(board.event(&mut driver), Event::NoCard);
-    board
-        .host
-        .borrow_mut()
-        .insert(bench::card(Features::SDHC), true);
+    board.host.borrow_mut().insert(bench::card(Features::SDHC), true);
     assert!(matches!(board.event(&mut driver), Event::Ready(_)));
     board.check(&mut driver);
 }

@@ -1,11 +1,6 @@
 //! Bringing cards up and moving blocks, with the data compared byte by byte.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bench;
 
@@ -18,17 +13,9 @@ use zelkova_sd::{Addressing, Direction, Driver, Event, Segment, State, SubmitErr
 /// Every combination of what a card may and may not have.
 fn all_cards() -> impl Iterator<Item = Features> {
     (0..16).filter_map(|bits| {
-        let base = if bits & 1 == 0 {
-            Features::SDSC
-        } else {
-            Features::SDHC
-        };
-        let features = Features {
-            version_2: bits & 2 == 0,
-            four_bit: bits & 4 == 0,
-            high_speed: bits & 8 == 0,
-            ..base
-        };
+        let base = if bits & 1 == 0 { Features::SDSC } else { Features::SDHC };
+        let features =
+            Features { version_2: bits & 2 == 0, four_bit: bits & 4 == 0, high_speed: bits & 8 == 0, ..base };
         (features.version_2 || !features.high_capacity).then_some(features)
     })
 }
@@ -38,23 +25,12 @@ fn every_kind_of_card_comes_up_as_what_it_is() {
     for features in all_cards() {
         let board = Board::new(features.clone());
         let (mut driver, card) = board.ready();
-        let addressing = if features.high_capacity {
-            Addressing::Blocks
-        } else {
-            Addressing::Bytes
-        };
+        let addressing = if features.high_capacity { Addressing::Blocks } else { Addressing::Bytes };
         assert_eq!(card.addressing, addressing, "{features:?}");
         assert_eq!(card.blocks, blocks(&features));
         assert_eq!(card.four_bit, features.four_bit);
         assert_eq!(card.high_speed, features.high_speed);
-        assert_eq!(
-            card.clock,
-            if features.high_speed {
-                50_000_000
-            } else {
-                25_000_000
-            }
-        );
+        assert_eq!(card.clock, if features.high_speed { 50_000_000 } else { 25_000_000 });
         assert!(!card.read_only);
         assert_eq!(&card.identification.product()[..3], b"MOD");
         assert_eq!(driver.card(), Some(&card));
@@ -66,10 +42,7 @@ fn every_kind_of_card_comes_up_as_what_it_is() {
 
 #[test]
 fn a_host_without_high_speed_stays_at_default_speed() {
-    let options = Options {
-        capabilities: Options::ZYNQ7000.capabilities & !(1 << 21),
-        ..Options::ZYNQ7000
-    };
+    let options = Options { capabilities: Options::ZYNQ7000.capabilities & !(1 << 21), ..Options::ZYNQ7000 };
     let board = Board::with_options(Features::SDHC, options);
     let (mut driver, card) = board.ready();
     assert!(!card.high_speed);
@@ -80,11 +53,7 @@ fn a_host_without_high_speed_stays_at_default_speed() {
 
 #[test]
 fn the_base_clock_may_come_from_the_capabilities() {
-    let options = Options {
-        base_clock: 50_000_000,
-        capabilities: 0x69AC_3280,
-        ..Options::ZYNQ7000
-    };
+    let options = Options { base_clock: 50_000_000, capabilities: 0x69AC_3280, ..Options::ZYNQ7000 };
     let board = Board::with_options(Features::SDSC, options);
     let table = zelkova_sd::DescriptorTable::new(&board.ram.cells()[..8], RAM);
     let mut driver = Driver::new(&board, table, 0);
@@ -108,10 +77,7 @@ fn capacities() {
     ] {
         let board = Board::empty(Options::ZYNQ7000);
         let media = Box::new(SparseMedia::new(blocks));
-        board
-            .host
-            .borrow_mut()
-            .insert(Card::new(features, media).unwrap(), true);
+        board.host.borrow_mut().insert(Card::new(features, media).unwrap(), true);
         let (mut driver, card) = board.ready();
         assert_eq!(card.blocks, blocks);
         let last = u32::try_from(blocks - 1).unwrap();
@@ -136,10 +102,7 @@ fn every_length_reads_the_right_blocks() {
                 "{count} blocks from {first}"
             );
             let last = card.blocks - u64::from(count);
-            assert_eq!(
-                board.read(&mut driver, last as u32, count).unwrap(),
-                expected(last, u64::from(count))
-            );
+            assert_eq!(board.read(&mut driver, last as u32, count).unwrap(), expected(last, u64::from(count)));
         }
         board.assert_clean();
     }
@@ -152,17 +115,12 @@ fn every_length_writes_the_right_blocks_and_no_others() {
         let (mut driver, _) = board.ready();
         for count in [1_u64, 2, 3, 8, 128, 129] {
             let before = board.media(10, count + 2);
-            let data: Vec<u8> = (0..count as usize * BLOCK_SIZE)
-                .map(|i| (i * 7 + i / 512) as u8)
-                .collect();
+            let data: Vec<u8> = (0..count as usize * BLOCK_SIZE).map(|i| (i * 7 + i / 512) as u8).collect();
             board.write(&mut driver, 11, &data).unwrap();
             let after = board.media(10, count + 2);
             assert_eq!(after[..BLOCK_SIZE], before[..BLOCK_SIZE]);
             assert_eq!(after[BLOCK_SIZE..][..data.len()], data);
-            assert_eq!(
-                after[BLOCK_SIZE + data.len()..],
-                before[BLOCK_SIZE + data.len()..]
-            );
+            assert_eq!(after[BLOCK_SIZE + data.len()..], before[BLOCK_SIZE + data.len()..]);
             assert_eq!(board.read(&mut driver, 11, count as u32).unwrap(), data);
         }
         board.assert_clean();
@@ -181,26 +139,17 @@ fn segments_scatter_and_gather() {
         Segment { address, length }
     });
     let count = lengths.iter().sum::<u32>() / 512;
-    board
-        .submit(&mut driver, Direction::Read, 5, count, &segments)
-        .unwrap();
+    board.submit(&mut driver, Direction::Read, 5, count, &segments).unwrap();
     board.done(&mut driver).unwrap();
-    let gathered: Vec<u8> = segments
-        .iter()
-        .flat_map(|segment| board.ram.dump(segment.address, segment.length).unwrap())
-        .collect();
+    let gathered: Vec<u8> =
+        segments.iter().flat_map(|segment| board.ram.dump(segment.address, segment.length).unwrap()).collect();
     assert_eq!(gathered, expected(5, u64::from(count)));
     // Nothing beyond the end of a segment.
     assert_eq!(board.ram.dump(segments[0].address + 4, 8).unwrap(), [0; 8]);
 
-    board
-        .submit(&mut driver, Direction::Write, 2000, count, &segments)
-        .unwrap();
+    board.submit(&mut driver, Direction::Write, 2000, count, &segments).unwrap();
     board.done(&mut driver).unwrap();
-    assert_eq!(
-        board.media(2000, u64::from(count)),
-        expected(5, u64::from(count))
-    );
+    assert_eq!(board.media(2000, u64::from(count)), expected(5, u64::from(count)));
     board.assert_clean();
 }
 
@@ -210,16 +159,10 @@ fn a_segment_beyond_64_kib_takes_several_descriptors() {
     let mut driver = board.driver_with(2);
     assert!(matches!(board.start(&mut driver), Event::Ready(_)));
     assert_eq!(board.read(&mut driver, 0, 256).unwrap(), expected(0, 256));
-    let segments = [Segment {
-        address: BUFFER,
-        length: 257 * 512,
-    }];
+    let segments = [Segment { address: BUFFER, length: 257 * 512 }];
     assert_eq!(
         board.submit(&mut driver, Direction::Read, 0, 257, &segments),
-        Err(SubmitError::TooManySegments {
-            needed: 3,
-            capacity: 2
-        })
+        Err(SubmitError::TooManySegments { needed: 3, capacity: 2 })
     );
     assert_eq!(driver.descriptors(), 2);
     board.check(&mut driver);
@@ -230,48 +173,22 @@ fn a_segment_beyond_64_kib_takes_several_descriptors() {
 fn bad_requests_are_refused_and_change_nothing() {
     let board = Board::new(Features::SDSC);
     let mut driver = board.driver();
-    let one = [Segment {
-        address: BUFFER,
-        length: 512,
-    }];
-    assert_eq!(
-        board.submit(&mut driver, Direction::Read, 0, 1, &one),
-        Err(SubmitError::NotReady)
-    );
+    let one = [Segment { address: BUFFER, length: 512 }];
+    assert_eq!(board.submit(&mut driver, Direction::Read, 0, 1, &one), Err(SubmitError::NotReady));
     assert!(matches!(board.start(&mut driver), Event::Ready(_)));
     let stores = board.stores.get();
     let refused = |driver: &mut _, block, count, segments: &[Segment]| {
-        board
-            .submit(driver, Direction::Read, block, count, segments)
-            .unwrap_err()
+        board.submit(driver, Direction::Read, block, count, segments).unwrap_err()
     };
-    assert_eq!(
-        refused(&mut driver, 0, 0, &[]),
-        SubmitError::Count { count: 0 }
-    );
-    assert_eq!(
-        refused(&mut driver, 0, 0x1_0000, &one),
-        SubmitError::Count { count: 0x1_0000 }
-    );
-    assert_eq!(
-        refused(&mut driver, 0, u32::MAX, &one),
-        SubmitError::Count { count: u32::MAX }
-    );
+    assert_eq!(refused(&mut driver, 0, 0, &[]), SubmitError::Count { count: 0 });
+    assert_eq!(refused(&mut driver, 0, 0x1_0000, &one), SubmitError::Count { count: 0x1_0000 });
+    assert_eq!(refused(&mut driver, 0, u32::MAX, &one), SubmitError::Count { count: u32::MAX });
     for (block, count) in [(8192, 1), (8191, 2), (u32::MAX, 1), (u32::MAX, 0xFFFF)] {
-        assert_eq!(
-            refused(&mut driver, block, count, &one),
-            SubmitError::OutOfRange {
-                block,
-                count,
-                blocks: 8192
-            }
-        );
+        assert_eq!(refused(&mut driver, block, count, &one), SubmitError::OutOfRange { block, count, blocks: 8192 });
     }
     assert_eq!(board.stores.get(), stores);
 
-    board
-        .submit(&mut driver, Direction::Read, 0, 1, &one)
-        .unwrap();
+    board.submit(&mut driver, Direction::Read, 0, 1, &one).unwrap();
     assert_eq!(refused(&mut driver, 0, 1, &one), SubmitError::Busy);
     board.done(&mut driver).unwrap();
     board.check(&mut driver);
@@ -282,79 +199,32 @@ fn bad_requests_are_refused_and_change_nothing() {
 fn bad_segments_are_refused_and_change_nothing() {
     let board = Board::new(Features::SDSC);
     let (mut driver, _) = board.ready();
-    let one = [Segment {
-        address: BUFFER,
-        length: 512,
-    }];
+    let one = [Segment { address: BUFFER, length: 512 }];
     let stores = board.stores.get();
     let refused = |driver: &mut _, block, count, segments: &[Segment]| {
-        board
-            .submit(driver, Direction::Read, block, count, segments)
-            .unwrap_err()
+        board.submit(driver, Direction::Read, block, count, segments).unwrap_err()
     };
     for segment in [
-        Segment {
-            address: BUFFER + 1,
-            length: 512,
-        },
-        Segment {
-            address: BUFFER + 2,
-            length: 512,
-        },
-        Segment {
-            address: BUFFER,
-            length: 510,
-        },
-        Segment {
-            address: BUFFER,
-            length: 0,
-        },
+        Segment { address: BUFFER + 1, length: 512 },
+        Segment { address: BUFFER + 2, length: 512 },
+        Segment { address: BUFFER, length: 510 },
+        Segment { address: BUFFER, length: 0 },
     ] {
         let Segment { address, length } = segment;
-        assert_eq!(
-            refused(&mut driver, 0, 1, &[segment]),
-            SubmitError::Misaligned { address, length }
-        );
+        assert_eq!(refused(&mut driver, 0, 1, &[segment]), SubmitError::Misaligned { address, length });
     }
     for segments in [
         &[][..],
-        &[Segment {
-            address: BUFFER,
-            length: 508,
-        }],
-        &[Segment {
-            address: BUFFER,
-            length: 516,
-        }],
+        &[Segment { address: BUFFER, length: 508 }],
+        &[Segment { address: BUFFER, length: 516 }],
         &[one[0], one[0]],
-        &[
-            Segment {
-                address: BUFFER,
-                length: u32::MAX - 3,
-            },
-            one[0],
-        ],
-        &[Segment {
-            address: 0xFFFF_FF00,
-            length: 512,
-        }],
+        &[Segment { address: BUFFER, length: u32::MAX - 3 }, one[0]],
+        &[Segment { address: 0xFFFF_FF00, length: 512 }],
     ] {
-        assert_eq!(
-            refused(&mut driver, 0, 1, segments),
-            SubmitError::Length { expected: 512 }
-        );
+        assert_eq!(refused(&mut driver, 0, 1, segments), SubmitError::Length { expected: 512 });
     }
-    let many = [Segment {
-        address: BUFFER,
-        length: 4,
-    }; 128];
-    assert_eq!(
-        refused(&mut driver, 0, 1, &many),
-        SubmitError::TooManySegments {
-            needed: 128,
-            capacity: DESCRIPTORS
-        }
-    );
+    let many = [Segment { address: BUFFER, length: 4 }; 128];
+    assert_eq!(refused(&mut driver, 0, 1, &many), SubmitError::TooManySegments { needed: 128, capacity: DESCRIPTORS });
     assert_eq!(board.stores.get(), stores);
     board.check(&mut driver);
     board.assert_clean();
@@ -363,25 +233,13 @@ fn bad_segments_are_refused_and_change_nothing() {
 #[test]
 fn protected_cards_are_read_only() {
     let by_switch = Board::empty(Options::ZYNQ7000);
-    by_switch
-        .host
-        .borrow_mut()
-        .insert(bench::card(Features::SDHC), false);
-    let by_csd = Board::new(Features {
-        write_protected: true,
-        ..Features::SDSC
-    });
+    by_switch.host.borrow_mut().insert(bench::card(Features::SDHC), false);
+    let by_csd = Board::new(Features { write_protected: true, ..Features::SDSC });
     for board in [by_switch, by_csd] {
         let (mut driver, card) = board.ready();
         assert!(card.read_only);
-        let one = [Segment {
-            address: BUFFER,
-            length: 512,
-        }];
-        assert_eq!(
-            board.submit(&mut driver, Direction::Write, 0, 1, &one),
-            Err(SubmitError::ReadOnly)
-        );
+        let one = [Segment { address: BUFFER, length: 512 }];
+        assert_eq!(board.submit(&mut driver, Direction::Write, 0, 1, &one), Err(SubmitError::ReadOnly));
         assert_eq!(board.read(&mut driver, 0, 9).unwrap(), expected(0, 9));
         board.assert_clean();
     }
@@ -390,16 +248,10 @@ fn protected_cards_are_read_only() {
 #[test]
 fn a_card_may_look_beyond_its_end() {
     for features in [Features::SDSC, Features::SDHC] {
-        let board = Board::new(Features {
-            looks_ahead: true,
-            ..features
-        });
+        let board = Board::new(Features { looks_ahead: true, ..features });
         let (mut driver, card) = board.ready();
         let first = card.blocks - 4;
-        assert_eq!(
-            board.read(&mut driver, first as u32, 4).unwrap(),
-            expected(first, 4)
-        );
+        assert_eq!(board.read(&mut driver, first as u32, 4).unwrap(), expected(first, 4));
     }
 }
 
@@ -425,12 +277,7 @@ fn a_request_costs_one_interrupt_and_few_register_accesses() {
 fn the_data_time_out_is_at_least_half_a_second() {
     let board = Board::new(Features::SDHC);
     let _ready = board.ready();
-    let clock = models::Device::read(
-        &mut *board.host.borrow_mut(),
-        0x2C,
-        models::Width::Word,
-        board.now.get(),
-    );
+    let clock = models::Device::read(&mut *board.host.borrow_mut(), 0x2C, models::Width::Word, board.now.get());
     let field = clock >> 16 & 0xF;
     let micros = (1_u64 << (13 + field)) / 100;
     assert!((500_000..2_000_000).contains(&micros), "{micros} us");
@@ -471,17 +318,9 @@ fn start_again_from_any_state() {
             Some(other) => panic!("{other:?}"),
         }
     }
-    let segments = [Segment {
-        address: BUFFER,
-        length: 64 * 512,
-    }];
-    board
-        .submit(&mut driver, Direction::Write, 0, 64, &segments)
-        .unwrap();
-    assert_eq!(
-        board.run_until(&mut driver, board.now.get() + 1_000_000),
-        None
-    );
+    let segments = [Segment { address: BUFFER, length: 64 * 512 }];
+    board.submit(&mut driver, Direction::Write, 0, 64, &segments).unwrap();
+    assert_eq!(board.run_until(&mut driver, board.now.get() + 1_000_000), None);
     assert_eq!(driver.state(), State::Writing);
     assert!(matches!(board.start(&mut driver), Event::Ready(_)));
     board.check(&mut driver);
@@ -521,12 +360,7 @@ fn request() -> impl Strategy<Value = Request> {
 /// Segments for `bytes` bytes, cut and spread over memory.
 fn segments(request: &Request) -> Vec<Segment> {
     let bytes = request.count * 512;
-    let mut cuts: Vec<u32> = request
-        .cuts
-        .iter()
-        .map(|cut| cut * 4)
-        .filter(|cut| *cut > 0 && *cut < bytes)
-        .collect();
+    let mut cuts: Vec<u32> = request.cuts.iter().map(|cut| cut * 4).filter(|cut| *cut > 0 && *cut < bytes).collect();
     cuts.push(bytes);
     cuts.sort_unstable();
     cuts.dedup();
@@ -534,10 +368,7 @@ fn segments(request: &Request) -> Vec<Segment> {
     let mut from = 0;
     cuts.into_iter()
         .map(|to| {
-            let segment = Segment {
-                address,
-                length: to - from,
-            };
+            let segment = Segment { address, length: to - from };
             address += segment.length + request.gap;
             from = to;
             segment

@@ -48,20 +48,14 @@ impl Prescaler {
 
     /// Division by two to the power of `exponent`, or `None` if that is more than 16.
     pub const fn new(exponent: u8) -> Option<Self> {
-        if exponent <= 16 {
-            Some(Self(exponent))
-        } else {
-            None
-        }
+        if exponent <= 16 { Some(Self(exponent)) } else { None }
     }
 
     fn bits(self) -> u32 {
         match self.0.checked_sub(1) {
             None => 0,
             Some(value) => {
-                (CLOCK_CONTROL::PRESCALE_ENABLE::SET
-                    + CLOCK_CONTROL::PRESCALE_VALUE.val(u32::from(value)))
-                .value
+                (CLOCK_CONTROL::PRESCALE_ENABLE::SET + CLOCK_CONTROL::PRESCALE_VALUE.val(u32::from(value))).value
             }
         }
     }
@@ -84,22 +78,14 @@ impl<B: Registers> Driver<B> {
     pub fn new(block: B, input_clock: NonZeroU32, prescaler: Prescaler) -> Self {
         let page = Page::new(block);
         for counter in Counter::ALL {
-            page.counter_control(counter)
-                .write(COUNTER_CONTROL::DISABLE::SET + COUNTER_CONTROL::WAVE_DISABLE::SET);
+            page.counter_control(counter).write(COUNTER_CONTROL::DISABLE::SET + COUNTER_CONTROL::WAVE_DISABLE::SET);
             page.interrupt_enable(counter).set(0);
             page.take_interrupts(counter).get();
             page.clock_control(counter).set(prescaler.bits());
         }
         page.interrupt_enable(CLOCK).write(INTERRUPT::OVERFLOW::SET);
-        page.counter_control(CLOCK)
-            .write(COUNTER_CONTROL::RESET::SET + COUNTER_CONTROL::WAVE_DISABLE::SET);
-        Self {
-            page,
-            input_clock,
-            prescaler,
-            wraps: 0,
-            latest: 0,
-        }
+        page.counter_control(CLOCK).write(COUNTER_CONTROL::RESET::SET + COUNTER_CONTROL::WAVE_DISABLE::SET);
+        Self { page, input_clock, prescaler, wraps: 0, latest: 0 }
     }
 
     /// Microseconds in which the counter of the clock wraps around once. The component must get to
@@ -143,23 +129,15 @@ impl<B: Registers> Driver<B> {
         let Some(deadline) = deadline else { return };
         let remaining = deadline.saturating_sub(self.now());
         let interval = self.ticks(remaining).clamp(1, u64::from(u16::MAX)) as u32;
+        self.page.interval(DEADLINE).write(COUNT::VALUE.val(interval));
+        self.page.interrupt_enable(DEADLINE).write(INTERRUPT::INTERVAL::SET);
         self.page
-            .interval(DEADLINE)
-            .write(COUNT::VALUE.val(interval));
-        self.page
-            .interrupt_enable(DEADLINE)
-            .write(INTERRUPT::INTERVAL::SET);
-        self.page.counter_control(DEADLINE).write(
-            COUNTER_CONTROL::INTERVAL::SET
-                + COUNTER_CONTROL::RESET::SET
-                + COUNTER_CONTROL::WAVE_DISABLE::SET,
-        );
+            .counter_control(DEADLINE)
+            .write(COUNTER_CONTROL::INTERVAL::SET + COUNTER_CONTROL::RESET::SET + COUNTER_CONTROL::WAVE_DISABLE::SET);
     }
 
     fn stop(&self) {
-        self.page
-            .counter_control(DEADLINE)
-            .write(COUNTER_CONTROL::DISABLE::SET + COUNTER_CONTROL::WAVE_DISABLE::SET);
+        self.page.counter_control(DEADLINE).write(COUNTER_CONTROL::DISABLE::SET + COUNTER_CONTROL::WAVE_DISABLE::SET);
         self.page.interrupt_enable(DEADLINE).set(0);
         self.page.take_interrupts(DEADLINE).get();
     }
@@ -322,10 +300,8 @@ mod tests {
         {
             let page = Page::new(&ttc);
             page.interval(Counter::Three).set(10);
-            page.interrupt_enable(Counter::Three)
-                .write(INTERRUPT::INTERVAL::SET);
-            page.counter_control(Counter::Three)
-                .write(COUNTER_CONTROL::INTERVAL::SET);
+            page.interrupt_enable(Counter::Three).write(INTERRUPT::INTERVAL::SET);
+            page.counter_control(Counter::Three).write(COUNTER_CONTROL::INTERVAL::SET);
         }
         ttc.advance(1000);
         assert!(ttc.interrupts(Counter::Three));

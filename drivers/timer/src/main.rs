@@ -29,8 +29,16 @@ component::entry!(run);
 struct Timers {
     driver: Driver<Mmio>,
     timeouts: Timeouts<SESSIONS>,
-    clients: [Option<Option<Capability>>; SESSIONS],
+    clients: [Place; SESSIONS],
     interrupts: [Capability; 2],
+}
+
+/// A place for a client.
+enum Place {
+    Free,
+    Silent,
+    /// Timeouts raise this notification.
+    Connected(Capability),
 }
 
 struct Client {
@@ -57,7 +65,7 @@ fn run(_: Env) -> Result<(), Error> {
     let driver = Driver::new(block, clock, Prescaler::DEFAULT);
     log!("time starts, clock {clock} Hz");
     let mut timers =
-        Timers { driver, timeouts: Timeouts::new(), clients: [const { None }; SESSIONS], interrupts };
+        Timers { driver, timeouts: Timeouts::new(), clients: [const { Place::Free }; SESSIONS], interrupts };
     serve::<_, SESSIONS>(&mut timers)
 }
 
@@ -78,9 +86,9 @@ impl Server for Timers {
     type Session = Client;
 
     fn open(&mut self, _: &OpenRequest, _: Account) -> Result<Client, Error> {
-        let number = self.clients.iter().position(Option::is_none).ok_or(Error::Busy)?;
+        let number = self.clients.iter().position(|place| matches!(place, Place::Free)).ok_or(Error::Busy)?;
         if let Some(place) = self.clients.get_mut(number) {
-            *place = Some(None);
+            *place = Place::Silent;
         }
         Ok(Client { number })
     }
@@ -88,7 +96,7 @@ impl Server for Timers {
     fn close(&mut self, client: Client) {
         self.timeouts.cancel(client.number);
         if let Some(place) = self.clients.get_mut(client.number) {
-            *place = None;
+            *place = Place::Free;
         }
         self.rearm();
     }
@@ -104,7 +112,12 @@ impl Server for Timers {
         Some([low, high, 0, 0])
     }
 
-    fn request(&mut self, client: &mut Client, message: &Message, received: Option<Capability>) -> Result<Answer, Error> {
+    fn request(
+        &mut self,
+        client: &mut Client,
+        message: &Message,
+        received: Option<Capability>,
+    ) -> Result<Answer, Error> {
         match TimerRequest::decode(message).ok_or(Error::Invalid)?.0 {
             TimerRequest::Now => Ok(Answer::words(&to_words(self.driver.now()))),
             TimerRequest::Set { low, high } => {
@@ -127,7 +140,7 @@ impl Server for Timers {
             TimerRequest::Connect => {
                 let notification = received.ok_or(Error::Invalid)?;
                 if let Some(place) = self.clients.get_mut(client.number) {
-                    *place = Some(Some(notification));
+                    *place = Place::Connected(notification);
                 }
                 Ok(Answer::words(&[]))
             }
@@ -146,7 +159,7 @@ impl Server for Timers {
         }
         let now = self.driver.now();
         while let Some(expired) = self.timeouts.next_expired(now) {
-            if let Some(Some(Some(notification))) = self.clients.get(expired.client) {
+            if let Some(Place::Connected(notification)) = self.clients.get(expired.client) {
                 component::gate::signal(notification.slot());
             }
         }

@@ -33,14 +33,7 @@ pub(crate) struct Ttc {
 impl Ttc {
     /// A counter block after reset, where each access takes `cost` cycles.
     pub(crate) fn new(cost: u64) -> Self {
-        let reset = State {
-            clock_control: 0,
-            control: 0x21,
-            count: 0,
-            interval: 0,
-            status: 0,
-            enable: 0,
-        };
+        let reset = State { clock_control: 0, control: 0x21, count: 0, interval: 0, status: 0, enable: 0 };
         Self {
             counters: RefCell::new([reset; 3]),
             cycles: Cell::new(0),
@@ -76,21 +69,13 @@ impl Ttc {
             if state.control & 1 != 0 {
                 continue;
             }
-            assert_eq!(
-                state.control & 0b1100,
-                0,
-                "counting down and matches are not modelled"
-            );
+            assert_eq!(state.control & 0b1100, 0, "counting down and matches are not modelled");
             let shift = match state.clock_control & 0x3f {
                 clock if clock & 1 == 0 => 0,
                 clock => (clock >> 1 & 0xf) + 1,
             };
             let interval_mode = state.control & 2 != 0;
-            let period = 1 + if interval_mode {
-                u64::from(state.interval)
-            } else {
-                0xffff
-            };
+            let period = 1 + if interval_mode { u64::from(state.interval) } else { 0xffff };
             let count = state.count + (to >> shift) - (from >> shift);
             if count >= period {
                 let event = if interval_mode { 1 } else { 1 << 4 };

@@ -100,18 +100,12 @@ impl<B: Registers> Page<B> {
     }
 
     /// `Clock_Control_n`
-    pub(crate) fn clock_control(
-        &self,
-        counter: Counter,
-    ) -> ReadWrite<'_, B, CLOCK_CONTROL::Register> {
+    pub(crate) fn clock_control(&self, counter: Counter) -> ReadWrite<'_, B, CLOCK_CONTROL::Register> {
         ReadWrite::new(&self.0, counter.offset())
     }
 
     /// `Counter_Control_n`
-    pub(crate) fn counter_control(
-        &self,
-        counter: Counter,
-    ) -> ReadWrite<'_, B, COUNTER_CONTROL::Register> {
+    pub(crate) fn counter_control(&self, counter: Counter) -> ReadWrite<'_, B, COUNTER_CONTROL::Register> {
         ReadWrite::new(&self.0, 0x0c + counter.offset())
     }
 
@@ -131,15 +125,9 @@ impl<B: Registers> Page<B> {
     }
 
     /// `Interrupt_Enable_n`
-    pub(crate) fn interrupt_enable(
-        &self,
-        counter: Counter,
-    ) -> ReadWrite<'_, B, INTERRUPT::Register> {
+    pub(crate) fn interrupt_enable(&self, counter: Counter) -> ReadWrite<'_, B, INTERRUPT::Register> {
         ReadWrite::new(&self.0, 0x60 + counter.offset())
     }
 }
 
-const _: () = assert!(
-    Page::<mmio::Mmio>::SIZE == 0x78 + 3 * 4,
-    "the last register is Event_Register_3"
-);
+const _: () = assert!(Page::<mmio::Mmio>::SIZE == 0x78 + 3 * 4, "the last register is Event_Register_3");

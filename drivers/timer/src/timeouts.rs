@@ -55,10 +55,7 @@ impl<const N: usize> Default for Timeouts<N> {
 impl<const N: usize> Timeouts<N> {
     /// No timeouts.
     pub const fn new() -> Self {
-        Self {
-            heap: heapless::Vec::new(),
-            pending: [None; N],
-        }
+        Self { heap: heapless::Vec::new(), pending: [None; N] }
     }
 
     /// The earliest deadline: when to look for [`expired`](Self::next_expired) timeouts again.
@@ -89,31 +86,19 @@ impl<const N: usize> Timeouts<N> {
     ///
     /// # Errors
     /// [`NoSuchClient`] if `client` is not below `N`.
-    pub fn set_periodic(
-        &mut self,
-        client: usize,
-        first: u64,
-        period: u64,
-    ) -> Result<(), NoSuchClient> {
+    pub fn set_periodic(&mut self, client: usize, first: u64, period: u64) -> Result<(), NoSuchClient> {
         self.set(client, first, period.max(1))
     }
 
     fn set(&mut self, client: usize, deadline: u64, period: u64) -> Result<(), NoSuchClient> {
-        let slot = self.pending.get_mut(client).ok_or(NoSuchClient {
-            client,
-            capacity: N,
-        })?;
+        let slot = self.pending.get_mut(client).ok_or(NoSuchClient { client, capacity: N })?;
         let place = if let Some(timeout) = slot {
             timeout.deadline = deadline;
             timeout.period = period;
             timeout.place
         } else {
             let place = self.heap.len();
-            *slot = Some(Timeout {
-                deadline,
-                period,
-                place,
-            });
+            *slot = Some(Timeout { deadline, period, place });
             // A client is in the heap once at most, so there is room for all of them.
             let pushed = self.heap.push(client);
             debug_assert!(pushed.is_ok(), "more timeouts than clients");
@@ -148,9 +133,7 @@ impl<const N: usize> Timeouts<N> {
             return Some(Expired { client, times: 1 });
         };
         let times = periods.saturating_add(1);
-        timeout.deadline = timeout
-            .deadline
-            .saturating_add(timeout.period.saturating_mul(times));
+        timeout.deadline = timeout.deadline.saturating_add(timeout.period.saturating_mul(times));
         self.restore(0);
         Some(Expired { client, times })
     }
@@ -194,10 +177,7 @@ impl<const N: usize> Timeouts<N> {
         }
         loop {
             let children = [2 * place + 1, 2 * place + 2];
-            let earliest = children
-                .into_iter()
-                .filter_map(|child| Some((self.key(child)?, child)))
-                .min();
+            let earliest = children.into_iter().filter_map(|child| Some((self.key(child)?, child))).min();
             match earliest {
                 Some((key, child)) if Some(key) < self.key(place) => {
                     self.swap(place, child);
@@ -242,10 +222,7 @@ mod tests {
     }
 
     fn check(timeouts: &Timeouts<CLIENTS>, model: &BTreeMap<usize, (u64, u64)>) {
-        assert_eq!(
-            timeouts.earliest(),
-            model.values().map(|&(deadline, _)| deadline).min()
-        );
+        assert_eq!(timeouts.earliest(), model.values().map(|&(deadline, _)| deadline).min());
         assert_eq!(timeouts.len(), model.len());
         assert_eq!(timeouts.is_empty(), model.is_empty());
         for (place, &client) in timeouts.heap.iter().enumerate() {
@@ -313,10 +290,7 @@ mod tests {
     #[test]
     fn a_client_beyond_the_capacity_is_an_error() {
         let mut timeouts = Timeouts::<2>::new();
-        let error = NoSuchClient {
-            client: 2,
-            capacity: 2,
-        };
+        let error = NoSuchClient { client: 2, capacity: 2 };
         assert_eq!(timeouts.set_once(2, 5), Err(error));
         assert!(timeouts.is_empty());
         assert!(!timeouts.cancel(2));
@@ -327,21 +301,9 @@ mod tests {
         let mut timeouts = Timeouts::<1>::new();
         timeouts.set_periodic(0, 100, 10).unwrap();
         assert_eq!(timeouts.next_expired(99), None);
-        assert_eq!(
-            timeouts.next_expired(100),
-            Some(Expired {
-                client: 0,
-                times: 1
-            })
-        );
+        assert_eq!(timeouts.next_expired(100), Some(Expired { client: 0, times: 1 }));
         assert_eq!(timeouts.earliest(), Some(110));
-        assert_eq!(
-            timeouts.next_expired(137),
-            Some(Expired {
-                client: 0,
-                times: 3
-            })
-        );
+        assert_eq!(timeouts.next_expired(137), Some(Expired { client: 0, times: 3 }));
         assert_eq!(timeouts.next_expired(137), None);
         assert_eq!(timeouts.earliest(), Some(140));
     }

@@ -39,14 +39,9 @@ impl Divisors {
         let mut best: Option<(u64, Self)> = None;
         for samples in 4..=u8::MAX {
             let sampling = u64::from(baud) * (u64::from(samples) + 1);
-            let rounded = (u64::from(clock) + sampling / 2)
-                .checked_div(sampling)
-                .ok_or(error)?;
+            let rounded = (u64::from(clock) + sampling / 2).checked_div(sampling).ok_or(error)?;
             let divisors = match u16::try_from(rounded) {
-                Ok(divisor) if divisor > 0 => Self {
-                    clock: divisor,
-                    samples,
-                },
+                Ok(divisor) if divisor > 0 => Self { clock: divisor, samples },
                 _ => continue,
             };
             let product = sampling * rounded;
@@ -78,63 +73,15 @@ mod tests {
     /// Worked out by hand from the manual's equation.
     #[test]
     fn settings_for_a_50_mhz_clock() {
-        assert_eq!(
-            Divisors::new(CLOCK, 115_200),
-            Ok(Divisors {
-                clock: 62,
-                samples: 6
-            })
-        );
+        assert_eq!(Divisors::new(CLOCK, 115_200), Ok(Divisors { clock: 62, samples: 6 }));
         for (divisors, rate) in [
-            (
-                Divisors {
-                    clock: 10_417,
-                    samples: 7,
-                },
-                599,
-            ),
-            (
-                Divisors {
-                    clock: 651,
-                    samples: 7,
-                },
-                9_600,
-            ),
-            (
-                Divisors {
-                    clock: 347,
-                    samples: 4,
-                },
-                28_818,
-            ),
-            (
-                Divisors {
-                    clock: 62,
-                    samples: 6,
-                },
-                115_207,
-            ),
-            (
-                Divisors {
-                    clock: 31,
-                    samples: 6,
-                },
-                230_414,
-            ),
-            (
-                Divisors {
-                    clock: 9,
-                    samples: 11,
-                },
-                462_962,
-            ),
-            (
-                Divisors {
-                    clock: 9,
-                    samples: 5,
-                },
-                925_925,
-            ),
+            (Divisors { clock: 10_417, samples: 7 }, 599),
+            (Divisors { clock: 651, samples: 7 }, 9_600),
+            (Divisors { clock: 347, samples: 4 }, 28_818),
+            (Divisors { clock: 62, samples: 6 }, 115_207),
+            (Divisors { clock: 31, samples: 6 }, 230_414),
+            (Divisors { clock: 9, samples: 11 }, 462_962),
+            (Divisors { clock: 9, samples: 5 }, 925_925),
         ] {
             assert_eq!(divisors.rate(CLOCK), rate);
         }
@@ -142,9 +89,7 @@ mod tests {
 
     #[test]
     fn no_setting_in_the_whole_range_is_nearer() {
-        for baud in [
-            600, 9_600, 28_800, 57_600, 115_200, 230_400, 460_800, 921_600,
-        ] {
+        for baud in [600, 9_600, 28_800, 57_600, 115_200, 230_400, 460_800, 921_600] {
             let found = Divisors::new(CLOCK, baud).unwrap();
             let deviation = |divisors: Divisors| {
                 let product = f64::from(divisors.clock) * (f64::from(divisors.samples) + 1.0);
@@ -161,10 +106,7 @@ mod tests {
     #[test]
     fn impossible_rates_are_refused() {
         for baud in [0, 2, 11_000_000, u32::MAX] {
-            assert_eq!(
-                Divisors::new(CLOCK, baud),
-                Err(NoSuchRate { baud, clock: CLOCK })
-            );
+            assert_eq!(Divisors::new(CLOCK, baud), Err(NoSuchRate { baud, clock: CLOCK }));
         }
         assert!(Divisors::new(0, 115_200).is_err());
     }

@@ -67,17 +67,12 @@ impl<B: Registers> Driver<B> {
             driver.set_line(divisors)?;
         }
         let page = &driver.page;
-        page.control()
-            .write(CONTROL::TRANSMIT_ENABLE::SET + CONTROL::RECEIVE_ENABLE::SET);
+        page.control().write(CONTROL::TRANSMIT_ENABLE::SET + CONTROL::RECEIVE_ENABLE::SET);
         page.interrupt_disable().set(u32::MAX);
         // With a level of one byte the event comes for whatever arrives at an empty FIFO.
         page.receive_trigger().set(1);
-        page.interrupt_enable().write(
-            EVENT::RECEIVE_TRIGGER::SET
-                + EVENT::OVERRUN::SET
-                + EVENT::FRAMING::SET
-                + EVENT::PARITY::SET,
-        );
+        page.interrupt_enable()
+            .write(EVENT::RECEIVE_TRIGGER::SET + EVENT::OVERRUN::SET + EVENT::FRAMING::SET + EVENT::PARITY::SET);
         Ok(driver)
     }
 
@@ -103,8 +98,7 @@ impl<B: Registers> Driver<B> {
         page.clock_divisor().set(u32::from(divisors.clock));
         page.sample_divisor().set(u32::from(divisors.samples));
         let resets = CONTROL::TRANSMIT_RESET::SET + CONTROL::RECEIVE_RESET::SET;
-        page.control()
-            .set(disabled.value | resets.value | CONTROL::STOP_BREAK::SET.value);
+        page.control().set(disabled.value | resets.value | CONTROL::STOP_BREAK::SET.value);
         for _ in 0..RESET_READS {
             if page.control().get() & resets.value == 0 {
                 return Ok(());
@@ -168,10 +162,7 @@ impl<B: Registers> Driver<B> {
         events.set(Events::WRITABLE, EVENT::TRANSMIT_EMPTY.is_set(pending));
         events.set(Events::READABLE, EVENT::RECEIVE_TRIGGER.is_set(pending));
         events.set(Events::OVERRUN, EVENT::OVERRUN.is_set(pending));
-        events.set(
-            Events::DAMAGED,
-            EVENT::FRAMING.is_set(pending) || EVENT::PARITY.is_set(pending),
-        );
+        events.set(Events::DAMAGED, EVENT::FRAMING.is_set(pending) || EVENT::PARITY.is_set(pending));
         events
     }
 }
@@ -273,10 +264,7 @@ mod tests {
             uart.set_pace(pace);
             let sent = driver.write(&[b'x'; 150]);
             uart.shift_out(65);
-            assert!(
-                sent == 150 || uart.interrupts(),
-                "stuck when stopped at access {access}"
-            );
+            assert!(sent == 150 || uart.interrupts(), "stuck when stopped at access {access}");
         }
     }
 
@@ -312,15 +300,9 @@ mod tests {
     fn line_settings_change_only_when_all_is_sent() {
         let uart = Uart::new();
         Driver::new(&uart, CLOCK, 9600).unwrap().write(b"slow");
-        assert_eq!(
-            Driver::new(&uart, CLOCK, 115_200).unwrap_err(),
-            SetUpError::StillSending
-        );
+        assert_eq!(Driver::new(&uart, CLOCK, 115_200).unwrap_err(), SetUpError::StillSending);
         uart.shift_out(3);
-        assert_eq!(
-            Driver::new(&uart, CLOCK, 115_200).unwrap_err(),
-            SetUpError::StillSending
-        );
+        assert_eq!(Driver::new(&uart, CLOCK, 115_200).unwrap_err(), SetUpError::StillSending);
         uart.shift_out(2);
         assert!(Driver::new(&uart, CLOCK, 115_200).is_ok());
         assert_eq!(uart.sent(), b"slow");
@@ -330,10 +312,7 @@ mod tests {
     #[test]
     fn the_controller_without_a_clock_is_an_error() {
         let uart = Uart::without_clock();
-        assert_eq!(
-            Driver::new(&uart, CLOCK, 115_200).unwrap_err(),
-            SetUpError::ResetStuck
-        );
+        assert_eq!(Driver::new(&uart, CLOCK, 115_200).unwrap_err(), SetUpError::ResetStuck);
     }
 
     #[test]

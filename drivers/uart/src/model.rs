@@ -179,11 +179,7 @@ impl Registers for Uart {
                 if value & 1 != 0 {
                     state.receive.clear();
                 }
-                state.control = if state.clock {
-                    value & 0x1bc
-                } else {
-                    value & 0x1bf
-                };
+                state.control = if state.clock { value & 0x1bc } else { value & 0x1bf };
                 if state.transmits() {
                     state.load();
                 }

@@ -79,7 +79,7 @@ impl<K: Kernel> System<'_, K> {
         let (to, from) = self.pair(lender, borrower)?;
         from.ledger.repay(&mut to.ledger, quota).map_err(|error| match error {
             RepayError::OutOf(out_of) => poverty(out_of),
-            _ => Error::Invalid,
+            RepayError::NotTheLender { .. } => Error::Invalid,
         })
     }
 

@@ -107,6 +107,7 @@ pub struct Buddy {
 
 impl Buddy {
     /// Books without any memory. Const, so that they can start as zero-filled memory.
+    #[allow(clippy::large_stack_arrays, reason = "a constant, placed in zero-filled memory")]
     pub const fn new() -> Self {
         Self { top: [0; 2 * CHUNKS], state: [0; CHUNKS], chunks: [[0; CHUNK_NODES]; CHUNKS], free: 0 }
     }
@@ -122,7 +123,7 @@ impl Buddy {
     /// `false` if it is smaller than a chunk, unaligned, or outside the described memory; nothing is entered then.
     #[must_use]
     pub fn add_arena(&mut self, block: Block) -> bool {
-        if block.bits < CHUNK_BITS || block.bits > RAM_BITS || block.address % block.size() != 0 {
+        if block.bits < CHUNK_BITS || block.bits > RAM_BITS || !block.address.is_multiple_of(block.size()) {
             return false;
         }
         let first = block.chunk();
@@ -142,7 +143,7 @@ impl Buddy {
     /// `false` if it does not fit the tree; nothing is entered then.
     #[must_use]
     pub fn add_block(&mut self, block: Block) -> bool {
-        if block.bits < PAGE_BITS || block.bits >= CHUNK_BITS || block.address % block.size() != 0 {
+        if block.bits < PAGE_BITS || block.bits >= CHUNK_BITS || !block.address.is_multiple_of(block.size()) {
             return false;
         }
         let chunk = block.chunk();

@@ -382,7 +382,10 @@ impl<K: Kernel> System<'_, K> {
             let frame = 1u32 << frame_bits;
             // A region begins and ends between two frames. Where the component chooses the address, page tables stay behind, and a
             // section cannot take the place of one.
-            if skip % frame != 0 || at % frame != 0 || (frame_bits == CHUNK_BITS && at < WINDOW_BASE as u32) {
+            if !skip.is_multiple_of(frame)
+                || !at.is_multiple_of(frame)
+                || (frame_bits == CHUNK_BITS && at < WINDOW_BASE as u32)
+            {
                 return Err(Error::Invalid);
             }
             for index in (skip >> frame_bits).min(count)..count {

@@ -31,7 +31,7 @@ impl<K: Kernel> System<'_, K> {
     pub fn io_memory(&mut self, account: Key, base: u32, bytes: u32) -> Result<Key> {
         let bytes = bytes.checked_next_multiple_of(PAGE).filter(|bytes| *bytes > 0 && *bytes <= PAGES * PAGE);
         let bytes = bytes.ok_or(Error::Invalid)?;
-        if base % PAGE != 0 || base.checked_add(bytes - 1).is_none() {
+        if !base.is_multiple_of(PAGE) || base.checked_add(bytes - 1).is_none() {
             return Err(Error::Invalid);
         }
         let key = self.new_dataspace(account, bytes, Kind::Device(base))?;

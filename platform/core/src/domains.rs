@@ -101,7 +101,9 @@ impl<K: Kernel> System<'_, K> {
             Ok(()) => Ok(key),
             Err(error) => {
                 let masters = self.domain_mut(key)?.masters;
-                masters.into_iter().for_each(|master| self.drop_master(master));
+                for master in masters {
+                    self.drop_master(master);
+                }
                 self.remove(label)?;
                 self.remove(key)?;
                 Err(error)
@@ -185,7 +187,7 @@ impl<K: Kernel> System<'_, K> {
     /// Makes a thread and starts it. `parent`: asked by the parent, who sets the limit of the priorities.
     pub fn create_thread(&mut self, domain: Key, payer: Key, arguments: &ThreadArguments, parent: bool) -> Result<Key> {
         let limit = if parent { MAX_PRIORITY } else { self.domain(domain)?.priority };
-        if arguments.priority == 0 || arguments.priority > limit || arguments.ipc_buffer % 512 != 0 {
+        if arguments.priority == 0 || arguments.priority > limit || !arguments.ipc_buffer.is_multiple_of(512) {
             return Err(Error::Invalid);
         }
         self.charge(payer, 0, 1, 0)?;

@@ -31,8 +31,20 @@ pub mod objects;
 mod pieces;
 pub mod serve;
 #[cfg(test)]
+#[allow(
+    clippy::pedantic,
+    clippy::manual_is_multiple_of,
+    clippy::identity_op,
+    reason = "tests say what they do at length"
+)]
 mod simulated;
 pub mod store;
 pub mod system;
 #[cfg(test)]
+#[allow(
+    clippy::pedantic,
+    clippy::manual_is_multiple_of,
+    clippy::identity_op,
+    reason = "tests say what they do at length"
+)]
 mod tests;

@@ -52,6 +52,7 @@ struct Slots {
 
 impl Memory {
     /// No memory. Const, so that it can start as zero-filled memory.
+    #[allow(clippy::large_stack_arrays, reason = "a constant, placed in zero-filled memory")]
     pub const fn new() -> Self {
         Self {
             buddy: Buddy::new(),

@@ -228,7 +228,8 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 let creator = own(caps, 0)?;
                 let label = system.label(creator)?.child(&label).map_err(|_| Error::Invalid)?;
                 let key = system.create_domain(account, label, slot_bits, false)?;
-                Ok((heapless::Vec::new(), system.domain(key)?.masters[1]))
+                let [_, parents, _] = system.domain(key)?.masters;
+                Ok((heapless::Vec::new(), parents))
             }
             AccountRequest::CreateEndpoint => {
                 let key = system.create_piece(account, PieceKind::Endpoint)?;
@@ -379,7 +380,10 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             Some(Object::Account(account)) => account.master,
             Some(Object::Dataspace(dataspace)) => dataspace.master,
             Some(Object::Thread(thread)) => thread.master,
-            Some(Object::Domain(domain)) => domain.masters[usize::from(badge & PARENT_BADGE != 0)],
+            Some(Object::Domain(domain)) => {
+                let [own, parents, _] = domain.masters;
+                if badge & PARENT_BADGE == 0 { own } else { parents }
+            }
             _ => None,
         };
         master.ok_or(Error::Invalid)
@@ -483,7 +487,7 @@ impl core::fmt::Display for Printable<'_> {
 }
 
 fn words(words: &[u32]) -> Reply {
-    (heapless::Vec::from_iter(words.iter().copied()), None)
+    (words.iter().copied().collect(), None)
 }
 
 fn own(caps: &[Capability], index: usize) -> Result<Key> {

@@ -49,6 +49,7 @@ impl Key {
     }
 
     /// The header of the page that the object lies in.
+    #[must_use]
     pub fn header(self) -> Self {
         Self(self.0.get().checked_sub(self.entry() as u32).and_then(NonZeroU32::new).unwrap_or(self.0))
     }
@@ -78,6 +79,7 @@ impl Store {
     /// `window` is aligned to 4096 bytes, the whole window is addressable by nobody else for as long as the
     /// store lives, and each page is mapped readable and writeable before it is passed to [`add_page`](Self::add_page) and
     /// stays so until [`remove_page`](Self::remove_page).
+    #[must_use]
     pub unsafe fn new(window: NonNull<u8>) -> Self {
         Self { window: window.cast(), present: [0; PAGES / 32] }
     }

@@ -1,9 +1,12 @@
 //! Typed capabilities and their invocations.
 
+#![allow(clippy::fn_params_excessive_bools, reason = "the kernel's own signatures")]
+
 use core::marker::PhantomData;
 
 use abi::Info;
 
+#[allow(clippy::wildcard_imports, reason = "the generated code names what it needs")]
 use crate::constants::*;
 use crate::error::Error;
 use crate::syscalls::{self, Registers};
@@ -88,6 +91,7 @@ pub struct UserContext(pub(crate) [u32; USER_CONTEXT_WORDS as usize]);
 
 impl UserContext {
     /// A thread that starts at `pc` in user mode with `sp` and its argument in r0.
+    #[allow(clippy::indexing_slicing, reason = "offsets within the same structure, evaluated at compile time")]
     pub const fn new(pc: u32, sp: u32, argument: u32) -> Self {
         const USER_MODE: u32 = 0x10;
         let mut words = [0; USER_CONTEXT_WORDS as usize];

@@ -1,5 +1,6 @@
 //! Numbers of the kernel.
 #![allow(non_upper_case_globals, reason = "labels keep the names of the kernel's XML")]
+#![allow(clippy::unreadable_literal, reason = "generated")]
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));
 include!(concat!(env!("OUT_DIR"), "/data.rs"));

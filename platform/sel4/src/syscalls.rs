@@ -79,7 +79,7 @@ pub fn ipc_buffer() -> *mut IpcBuffer {
 pub fn set_word(index: usize, word: u32) {
     if index < abi::MESSAGE_WORDS {
         // SAFETY: the kernel gives each thread a valid IPC buffer, and nobody holds a reference into it.
-        unsafe { (&raw mut (*ipc_buffer()).words[index]).write_volatile(word) }
+        unsafe { (&raw mut (*ipc_buffer()).words).cast::<u32>().add(index).write_volatile(word) }
     }
 }
 
@@ -87,7 +87,7 @@ pub fn set_word(index: usize, word: u32) {
 pub fn word(index: usize) -> u32 {
     if index < abi::MESSAGE_WORDS {
         // SAFETY: as in `set_word`.
-        unsafe { (&raw const (*ipc_buffer()).words[index]).read_volatile() }
+        unsafe { (&raw const (*ipc_buffer()).words).cast::<u32>().add(index).read_volatile() }
     } else {
         0
     }
@@ -97,7 +97,7 @@ pub fn word(index: usize) -> u32 {
 pub fn set_cap(index: usize, slot: u32) {
     if index < 3 {
         // SAFETY: as in `set_word`.
-        unsafe { (&raw mut (*ipc_buffer()).caps[index]).write_volatile(slot) }
+        unsafe { (&raw mut (*ipc_buffer()).caps).cast::<u32>().add(index).write_volatile(slot) }
     }
 }
 
@@ -105,7 +105,7 @@ pub fn set_cap(index: usize, slot: u32) {
 pub fn cap_badge(index: usize) -> u32 {
     if index < 3 {
         // SAFETY: as in `set_word`.
-        unsafe { (&raw const (*ipc_buffer()).caps[index]).read_volatile() }
+        unsafe { (&raw const (*ipc_buffer()).caps).cast::<u32>().add(index).read_volatile() }
     } else {
         0
     }

@@ -1,7 +1,7 @@
 //! The emulator process: start, console, deadline, end.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Once;
@@ -316,7 +316,7 @@ impl Drop for Emulator {
 }
 
 /// Sends every line of `input` without its line end; what is no UTF-8 is replaced.
-fn split_lines(input: impl Read, lines: &Sender<String>) {
+fn split_lines(input: impl BufRead, lines: &Sender<String>) {
     let mut line = Vec::new();
     for byte in input.bytes() {
         let Ok(byte) = byte else { break };

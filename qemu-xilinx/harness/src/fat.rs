@@ -105,6 +105,11 @@ impl Volume {
         })
     }
 
+    /// Bits of a table entry: 16 or 32.
+    pub(crate) fn entry_bits(&self) -> u32 {
+        if self.entry == 2 { 16 } else { 32 }
+    }
+
     /// Moves the data of a file among its own clusters so that none follows its predecessor. The
     /// first one stays, so that the directory entry needs no change.
     pub(crate) fn scatter(&mut self, chain: &[u32]) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 //! fragmented files and damaged allocation chains, is edited into the finished file system.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -121,6 +122,12 @@ pub enum Error {
         /// What it said.
         said: String,
     },
+    /// The number of clusters makes it another kind of FAT.
+    #[error("size and cluster size do not give a FAT{wanted}: FAT16 has 4085 to 65524 clusters, FAT32 has more")]
+    Clusters {
+        /// Bits of an entry of the table that is wanted.
+        wanted: u32,
+    },
     /// The file system cannot be edited as the recipe wants.
     #[error("cannot edit {path} on the card: {source}")]
     Edit {
@@ -139,7 +146,7 @@ impl Recipe {
             mistakes.push(Mistake { span: Some(span), what });
         };
         let size = self.size.get_ref().0;
-        if size == 0 || size % 1024 != 0 || size > crate::card::LARGEST {
+        if size == 0 || !size.is_multiple_of(1024) || size > crate::card::LARGEST {
             add(self.size.span(), "a card is a multiple of 1 KiB, up to 32 GiB".into());
         }
         if self.mbr && size <= (PARTITION + 64) * SECTOR {
@@ -238,7 +245,11 @@ impl Recipe {
         }
         command.arg(image);
         command.arg(((self.size.get_ref().0 - start * SECTOR) / 1024).to_string());
-        run(command).map(|_| ())
+        run(command)?;
+        // `mkfs.fat` makes a FAT32 with too few clusters, which everybody else takes for a FAT16.
+        let bits = fat::Volume::open(image, start * SECTOR).map(|volume| volume.entry_bits());
+        let wanted = if self.format == Format::Fat16 { 16 } else { 32 };
+        if bits.is_ok_and(|bits| bits == wanted) { Ok(()) } else { Err(Error::Clusters { wanted }) }
     }
 
     /// Copies the files on the card, directory by directory in the order of the recipe.
@@ -330,7 +341,10 @@ fn wrong_path(path: &str) -> Option<String> {
         if let Some(letter) = name.chars().find(|&c| c.is_control() || "\\:*?\"<>|".contains(c)) {
             return Some(format!("FAT names cannot hold {letter:?}"));
         }
-        if name.encode_utf16().count() > LONGEST_NAME {
+        if let Some(letter) = name.chars().find(|&letter| letter > '\u{FFFF}') {
+            return Some(format!("mtools cannot write {letter:?}, which takes two UTF-16 units"));
+        }
+        if name.chars().count() > LONGEST_NAME {
             return Some(format!("FAT names have at most {LONGEST_NAME} characters"));
         }
     }
@@ -365,8 +379,16 @@ fn write_contents(staged: &Path, path: &str, entry: &Entry) -> Result<sums::File
         bytes
     };
     output.flush().map_err(error)?;
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hexadecimal(&hash.finalize());
     Ok(sums::File { path: path.to_owned(), bytes, sha256 })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Bytes that look random and depend on a seed only (xorshift64*, seeded by FNV-1a).
@@ -435,7 +457,10 @@ impl Mtools<'_> {
 /// Runs `command` and returns what it printed.
 fn run(mut command: Command) -> Result<String, Error> {
     let tool = command.get_program().to_string_lossy().into_owned();
+    // Debian keeps `mkfs.fat` where only root's search path leads.
+    let path = std::env::var("PATH").unwrap_or_default();
     let output = command
+        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
         .stdin(std::process::Stdio::null())
         .output()
         .map_err(|source| Error::Start { tool: tool.clone(), source })?;
@@ -475,7 +500,7 @@ mod tests {
                     .run("mcopy", &[format!("::{}", file.path), directory.path().join("x").display().to_string()]);
                 assert!(text.is_ok(), "{file:?}: {text:?}");
                 let contents = std::fs::read(directory.path().join("x")).unwrap();
-                let sum: String = Sha256::digest(&contents).iter().map(|byte| format!("{byte:02x}")).collect();
+                let sum = hexadecimal(&Sha256::digest(&contents));
                 assert_eq!((contents.len() as u64, sum), (file.bytes, file.sha256.clone()));
                 std::fs::remove_file(directory.path().join("x")).unwrap();
             }
@@ -570,8 +595,21 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_clusters_must_give_the_kind_of_fat() {
+        let directory = tempfile::tempdir().unwrap();
+        for text in [
+            "size = \"64M\"\nformat = \"fat32\"\ncluster = \"4K\"",
+            "size = \"1M\"\nformat = \"fat16\"\ncluster = \"4K\"",
+        ] {
+            let error = recipe(text).build(&directory.path().join("card")).unwrap_err();
+            assert!(matches!(error, Error::Clusters { .. } | Error::Tool { .. }), "{error}");
+        }
+    }
+
+    #[test]
     fn a_card_that_is_too_small_is_an_error() {
-        let recipe = recipe("size = \"4M\"\nformat = \"fat16\"\n[[file]]\npath = \"/A\"\nbytes = \"8M\"");
+        let recipe =
+            recipe("size = \"4M\"\nformat = \"fat16\"\ncluster = \"512\"\n[[file]]\npath = \"/A\"\nbytes = \"8M\"");
         let directory = tempfile::tempdir().unwrap();
         let error = recipe.build(&directory.path().join("card")).unwrap_err();
         assert!(matches!(error, Error::Tool { .. }), "{error}");

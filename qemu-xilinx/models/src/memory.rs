@@ -14,10 +14,7 @@ pub struct Ram {
 impl Ram {
     /// `length` bytes of zeros from `base` on. Both must be multiples of 4.
     pub fn new(base: u32, length: u32) -> Self {
-        Self {
-            base,
-            cells: (0..length / 4).map(|_| AtomicU32::new(0)).collect(),
-        }
+        Self { base, cells: (0..length / 4).map(|_| AtomicU32::new(0)).collect() }
     }
 
     /// The cells, the first one at the base address.
@@ -47,10 +44,7 @@ impl Ram {
 
     fn cell(&self, address: u32) -> Result<(&AtomicU32, u32), BusError> {
         let offset = address.checked_sub(self.base).ok_or(BusError { address })?;
-        let cell = self
-            .cells
-            .get(offset as usize / 4)
-            .ok_or(BusError { address })?;
+        let cell = self.cells.get(offset as usize / 4).ok_or(BusError { address })?;
         Ok((cell, offset % 4 * 8))
     }
 }

@@ -46,10 +46,7 @@ pub struct SparseMedia {
 impl SparseMedia {
     /// `blocks` blocks of zeros.
     pub const fn new(blocks: u64) -> Self {
-        Self {
-            blocks,
-            written: BTreeMap::new(),
-        }
+        Self { blocks, written: BTreeMap::new() }
     }
 }
 
@@ -69,10 +66,7 @@ impl Media for SparseMedia {
 
 /// What kind of card it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an independent feature of a card"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent feature of a card")]
 pub struct Features {
     /// SDHC: addressed in blocks. Otherwise SDSC: addressed in bytes.
     pub high_capacity: bool,
@@ -115,10 +109,7 @@ impl Features {
     };
 
     /// A common SDHC card.
-    pub const SDHC: Self = Self {
-        high_capacity: true,
-        ..Self::SDSC
-    };
+    pub const SDHC: Self = Self { high_capacity: true, ..Self::SDSC };
 }
 
 /// How a card may misbehave.
@@ -251,10 +242,7 @@ const APPLICATION: u8 = 64;
 const APPLICATION_COMMANDS: [u8; 7] = [6, 13, 22, 23, 41, 42, 51];
 
 /// A card.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an independent setting of a card"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent setting of a card")]
 pub struct Card {
     features: Features,
     media: Box<dyn Media>,
@@ -282,10 +270,7 @@ pub struct Card {
 
 impl std::fmt::Debug for Card {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Card")
-            .field("features", &self.features)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("Card").field("features", &self.features).field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -314,10 +299,7 @@ impl Card {
         };
         match card.capacity_fields() {
             Some(_) => Ok(card),
-            None => Err(CapacityError {
-                blocks: card.media.blocks(),
-                high_capacity: card.features.high_capacity,
-            }),
+            None => Err(CapacityError { blocks: card.media.blocks(), high_capacity: card.features.high_capacity }),
         }
     }
 
@@ -372,10 +354,7 @@ impl Card {
 
     /// True once for each time that `fault` was injected.
     fn suffers(&mut self, wanted: impl Fn(Fault) -> bool) -> Option<Fault> {
-        let (fault, times) = self
-            .faults
-            .iter_mut()
-            .find(|(fault, times)| *times > 0 && wanted(*fault))?;
+        let (fault, times) = self.faults.iter_mut().find(|(fault, times)| *times > 0 && wanted(*fault))?;
         *times = times.saturating_sub(u32::from(*times != u32::MAX));
         Some(*fault)
     }
@@ -383,14 +362,7 @@ impl Card {
     /// The card sees a command that began at `begun` and is answered by `now`.
     ///
     /// Returns the response, or `None` if the card stays silent.
-    pub fn command(
-        &mut self,
-        index: u8,
-        argument: u32,
-        lines: Lines,
-        begun: u64,
-        now: u64,
-    ) -> Option<Response> {
+    pub fn command(&mut self, index: u8, argument: u32, lines: Lines, begun: u64, now: u64) -> Option<Response> {
         if !self.hears(lines, begun) {
             return None;
         }
@@ -398,32 +370,17 @@ impl Card {
         // What is no application command is the command of that number (PHY 4.3.9.1).
         let application = self.application && APPLICATION_COMMANDS.contains(&index);
         self.application = false;
-        let number = if application {
-            APPLICATION | index
-        } else {
-            index
-        };
+        let number = if application { APPLICATION | index } else { index };
         if self.suffers(|fault| fault == Fault::Mute(number)).is_some() {
             return None;
         }
-        let corrupt = self
-            .suffers(|fault| fault == Fault::CorruptResponse(number))
-            .is_some();
+        let corrupt = self.suffers(|fault| fault == Fault::CorruptResponse(number)).is_some();
         let response = self.obey(number, argument, now);
         match response {
-            Some(Response::Short {
-                index,
-                payload,
-                crc,
-            }) => Some(Response::Short {
-                index,
-                payload,
-                crc: crc && !corrupt,
-            }),
-            Some(Response::Long { payload, crc }) => Some(Response::Long {
-                payload,
-                crc: crc && !corrupt,
-            }),
+            Some(Response::Short { index, payload, crc }) => {
+                Some(Response::Short { index, payload, crc: crc && !corrupt })
+            }
+            Some(Response::Long { payload, crc }) => Some(Response::Long { payload, crc: crc && !corrupt }),
             None => None,
         }
     }
@@ -443,11 +400,7 @@ impl Card {
 
     /// Host and card agree on how data moves.
     fn understands(&self, lines: Lines) -> bool {
-        let limit = if self.high_speed {
-            50_000_000
-        } else {
-            25_000_000
-        };
+        let limit = if self.high_speed { 50_000_000 } else { 25_000_000 };
         lines.clock <= limit
             && lines.four_bit == self.four_bit
             && !(lines.four_bit && self.features.broken_lines)
@@ -481,18 +434,11 @@ impl Card {
             status |= APP_CMD;
         }
         self.errors = 0;
-        Response::Short {
-            index,
-            payload: status,
-            crc: true,
-        }
+        Response::Short { index, payload: status, crc: true }
     }
 
     /// The state machine (PHY table 4-35). `number` is the command, plus 64 for an application command.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm for each command reads best in one piece"
-    )]
+    #[expect(clippy::too_many_lines, reason = "one arm for each command reads best in one piece")]
     fn obey(&mut self, number: u8, argument: u32, now: u64) -> Option<Response> {
         let state = self.state;
         let index = number % APPLICATION;
@@ -521,10 +467,7 @@ impl Card {
             (105, State::Idle) => return Some(self.operating_condition(argument, now)),
             (2, State::Ready) => {
                 self.state = State::Identification;
-                return Some(Response::Long {
-                    payload: self.cid(),
-                    crc: true,
-                });
+                return Some(Response::Long { payload: self.cid(), crc: true });
             }
             (3, State::Identification | State::StandBy) => {
                 self.address = self.address.wrapping_add(0x4567).max(1);
@@ -532,23 +475,13 @@ impl Card {
                 // R6: bits 23, 22, 19 and 12:0 of the status.
                 let status = (state as u32) << 9 | READY_FOR_DATA;
                 let payload = u32::from(self.address) << 16 | status;
-                return Some(Response::Short {
-                    index,
-                    payload,
-                    crc: true,
-                });
+                return Some(Response::Short { index, payload, crc: true });
             }
             (9, State::StandBy) if addressed => {
-                return Some(Response::Long {
-                    payload: self.csd(),
-                    crc: true,
-                });
+                return Some(Response::Long { payload: self.csd(), crc: true });
             }
             (10, State::StandBy) if addressed => {
-                return Some(Response::Long {
-                    payload: self.cid(),
-                    crc: true,
-                });
+                return Some(Response::Long { payload: self.cid(), crc: true });
             }
             (7, State::StandBy) if addressed => {
                 self.state = State::Transfer;
@@ -566,8 +499,7 @@ impl Card {
             (13 | 55, _) if addressed => {}
             (12, State::SendingData) => {
                 if let Some(Source::Blocks { next, .. }) = self.source.take()
-                    && (next > self.media.blocks()
-                        || next == self.media.blocks() && self.features.looks_ahead)
+                    && (next > self.media.blocks() || next == self.media.blocks() && self.features.looks_ahead)
                 {
                     self.errors |= OUT_OF_RANGE;
                 }
@@ -584,13 +516,7 @@ impl Card {
             }
             (17 | 18, State::Transfer) => {
                 if let Some(next) = self.locate(argument) {
-                    self.send(
-                        Source::Blocks {
-                            next,
-                            multiple: index == 18,
-                        },
-                        now,
-                    );
+                    self.send(Source::Blocks { next, multiple: index == 18 }, now);
                 }
             }
             (24 | 25, State::Transfer) => {
@@ -656,11 +582,7 @@ impl Card {
             }
         }
         // R3 has ones in place of index and CRC.
-        Response::Short {
-            index: 0x3F,
-            payload: conditions,
-            crc: false,
-        }
+        Response::Short { index: 0x3F, payload: conditions, crc: false }
     }
 
     /// The block that the argument of a read or write command means, or the error bits.
@@ -685,11 +607,7 @@ impl Card {
         self.state = State::SendingData;
         self.source = Some(source);
         let silent = self.suffers(|fault| fault == Fault::SilentData).is_some();
-        self.data_at = if silent {
-            NEVER
-        } else {
-            now + self.features.access
-        };
+        self.data_at = if silent { NEVER } else { now + self.features.access };
     }
 
     fn become_busy(&mut self, now: u64, time: u64) {
@@ -714,18 +632,12 @@ impl Card {
             Source::Blocks { next, multiple } => {
                 if next >= self.media.blocks() {
                     // Beyond the end: no data, and CMD12 will tell.
-                    self.source = Some(Source::Blocks {
-                        next: next + 1,
-                        multiple,
-                    });
+                    self.source = Some(Source::Blocks { next: next + 1, multiple });
                     self.data_at = NEVER;
                     return None;
                 }
                 if multiple {
-                    self.source = Some(Source::Blocks {
-                        next: next + 1,
-                        multiple,
-                    });
+                    self.source = Some(Source::Blocks { next: next + 1, multiple });
                     self.data_at = now;
                 } else {
                     self.state = State::Transfer;
@@ -818,14 +730,12 @@ impl Card {
             let fits = blocks.is_multiple_of(1024) && (1..=1 << 22).contains(&units);
             return fits.then(|| (9, 0, (units - 1) as u32));
         }
-        (9..=11)
-            .flat_map(|length| (0..8).map(move |factor| (length, factor)))
-            .find_map(|(length, factor)| {
-                let unit = 1 << (length - 9 + factor + 2);
-                let size = blocks / unit;
-                let fits = blocks.is_multiple_of(unit) && (1..=4096).contains(&size);
-                fits.then(|| (length, factor, (size - 1) as u32))
-            })
+        (9..=11).flat_map(|length| (0..8).map(move |factor| (length, factor))).find_map(|(length, factor)| {
+            let unit = 1 << (length - 9 + factor + 2);
+            let size = blocks / unit;
+            let fits = blocks.is_multiple_of(unit) && (1..=4096).contains(&size);
+            fits.then(|| (length, factor, (size - 1) as u32))
+        })
     }
 
     /// The CSD (PHY 5.3).
@@ -852,17 +762,10 @@ impl Card {
 
     /// The CID (PHY 5.2).
     fn cid(&self) -> u128 {
-        let name = if self.features.high_capacity {
-            b"ZKMODHC"
-        } else {
-            b"ZKMODSC"
-        };
+        let name = if self.features.high_capacity { b"ZKMODHC" } else { b"ZKMODSC" };
         // Manufacturer, OEM and name, revision, serial number, date; the low byte is for the CRC.
         let mut cid = 0x5A;
-        for byte in name
-            .iter()
-            .chain(&[0x10, 0x12, 0x34, 0x56, 0x78, 0x01, 0x8A, 0])
-        {
+        for byte in name.iter().chain(&[0x10, 0x12, 0x34, 0x56, 0x78, 0x01, 0x8A, 0]) {
             cid = cid << 8 | u128::from(*byte);
         }
         with_crc(cid)
@@ -875,12 +778,7 @@ impl Card {
             (false, true) => 1,
             (false, false) => 0,
         };
-        version << 56
-            | if self.features.four_bit {
-                5 << 48
-            } else {
-                1 << 48
-            }
+        version << 56 | if self.features.four_bit { 5 << 48 } else { 1 << 48 }
     }
 }
 

@@ -268,10 +268,7 @@ impl Sdhci {
         self.raise(status::REMOVAL);
         // What was to come from the card never comes.
         if self.sending.is_some() {
-            self.sending = self.sending.map(|sending| Sending {
-                ends: NEVER,
-                ..sending
-            });
+            self.sending = self.sending.map(|sending| Sending { ends: NEVER, ..sending });
         }
         if let Some(activity) = self.transfer.as_ref().map(|transfer| transfer.activity)
             && matches!(activity, Activity::Read | Activity::Write | Activity::Busy)
@@ -301,11 +298,7 @@ impl Sdhci {
 
     fn lines(&self, now: u64) -> Lines {
         Lines {
-            clock: if self.clock_runs(now) {
-                self.card_clock()
-            } else {
-                0
-            },
+            clock: if self.clock_runs(now) { self.card_clock() } else { 0 },
             four_bit: self.host_control & HOST_FOUR_BIT != 0,
             high_speed: self.host_control & HOST_HIGH_SPEED != 0,
         }
@@ -330,27 +323,15 @@ impl Sdhci {
     }
 
     fn block_time(&self) -> u64 {
-        let lines = if self.host_control & HOST_FOUR_BIT != 0 {
-            4
-        } else {
-            1
-        };
+        let lines = if self.host_control & HOST_FOUR_BIT != 0 { 4 } else { 1 };
         // Start bit, data, CRC and end bit.
         self.clocks(u64::from(self.length()) * 8 / lines + 18)
     }
 
     fn timeout_time(&self) -> u64 {
         let frequency = self.options.capabilities & 0x3F;
-        let unit = if self.options.capabilities & 1 << 7 != 0 {
-            1_000_000
-        } else {
-            1_000
-        };
-        let clock = if frequency == 0 {
-            self.options.base_clock
-        } else {
-            frequency * unit
-        };
+        let unit = if self.options.capabilities & 1 << 7 != 0 { 1_000_000 } else { 1_000 };
+        let clock = if frequency == 0 { self.options.base_clock } else { frequency * unit };
         (1_000_000_000 << (13 + (self.timeout & 0xF))) / u64::from(clock.max(1))
     }
 
@@ -362,11 +343,7 @@ impl Sdhci {
     fn await_until(&mut self, activity: Activity, ends: u64, now: u64) {
         // Software may take its time with the buffer.
         let paced_by_card = matches!(activity, Activity::Read | Activity::Write | Activity::Busy);
-        let limit = if self.options.data_timeout && paced_by_card {
-            now + self.timeout_time()
-        } else {
-            NEVER
-        };
+        let limit = if self.options.data_timeout && paced_by_card { now + self.timeout_time() } else { NEVER };
         if let Some(transfer) = &mut self.transfer {
             transfer.activity = activity;
             transfer.timed_out = ends > limit;
@@ -384,20 +361,14 @@ impl Sdhci {
 
     fn start_command(&mut self, now: u64) {
         if self.resetting != 0 {
-            self.complain(format!(
-                "CMD{} started during a reset",
-                self.command >> 8 & 0x3F
-            ));
+            self.complain(format!("CMD{} started during a reset", self.command >> 8 & 0x3F));
             return;
         }
         let command = self.command;
         let abort = command & COMMAND_ABORT == COMMAND_ABORT;
         let uses_data = command & COMMAND_DATA != 0 || command & 3 == 3;
         if self.sending.is_some() || uses_data && !abort && self.transfer.is_some() {
-            self.complain(format!(
-                "CMD{} started while inhibited",
-                command >> 8 & 0x3F
-            ));
+            self.complain(format!("CMD{} started while inhibited", command >> 8 & 0x3F));
             return;
         }
         let ends = if self.clock_runs(now) {
@@ -408,29 +379,18 @@ impl Sdhci {
             };
             now + self.clocks(48 + response)
         } else {
-            self.complain(format!(
-                "CMD{} started without a running card clock",
-                command >> 8 & 0x3F
-            ));
+            self.complain(format!("CMD{} started without a running card clock", command >> 8 & 0x3F));
             NEVER
         };
-        self.sending = Some(Sending {
-            begun: now,
-            ends,
-            command,
-            mode: self.mode,
-            argument: self.argument,
-        });
+        self.sending = Some(Sending { begun: now, ends, command, mode: self.mode, argument: self.argument });
     }
 
     /// The response has arrived, or has not.
     fn end_command(&mut self, sending: Sending, now: u64) {
         let index = (sending.command >> 8 & 0x3F) as u8;
         let lines = self.lines(now);
-        let answer = self
-            .card
-            .as_mut()
-            .and_then(|card| card.command(index, sending.argument, lines, sending.begun, now));
+        let answer =
+            self.card.as_mut().and_then(|card| card.command(index, sending.argument, lines, sending.begun, now));
         let expected = sending.command & 3;
         let errors = match answer {
             _ if expected == 0 => 0,
@@ -442,10 +402,7 @@ impl Sdhci {
         }
         if errors != 0 {
             // The line stays inhibited until software resets it.
-            self.sending = Some(Sending {
-                ends: NEVER,
-                ..sending
-            });
+            self.sending = Some(Sending { ends: NEVER, ..sending });
             self.raise(errors);
             return;
         }
@@ -453,13 +410,8 @@ impl Sdhci {
         if sending.command & COMMAND_DATA != 0 {
             self.start_transfer(sending.mode, now);
         } else if expected == 3 {
-            self.transfer = Some(Transfer {
-                activity: Activity::Busy,
-                ends: NEVER,
-                timed_out: false,
-                mode: 0,
-                left: Some(0),
-            });
+            self.transfer =
+                Some(Transfer { activity: Activity::Busy, ends: NEVER, timed_out: false, mode: 0, left: Some(0) });
             self.await_busy(now);
         }
     }
@@ -470,23 +422,14 @@ impl Sdhci {
         let index = (command >> 8 & 0x3F) as u8;
         let mut errors = 0;
         let (long, answered, right) = match response {
-            Response::Short {
-                index,
-                payload,
-                crc,
-            } => {
+            Response::Short { index, payload, crc } => {
                 self.response[0] = payload;
                 (false, index, crc)
             }
             Response::Long { payload, crc } => {
                 // Bits 127:8 go to 119:0 of the response registers.
                 let bits = payload >> 8;
-                self.response = [
-                    bits as u32,
-                    (bits >> 32) as u32,
-                    (bits >> 64) as u32,
-                    (bits >> 96) as u32,
-                ];
+                self.response = [bits as u32, (bits >> 32) as u32, (bits >> 64) as u32, (bits >> 96) as u32];
                 (true, 0x3F, crc)
             }
         };
@@ -511,13 +454,7 @@ impl Sdhci {
         };
         self.adma = Adma::default();
         self.buffer.clear();
-        self.transfer = Some(Transfer {
-            activity: Activity::Stuck,
-            ends: NEVER,
-            timed_out: false,
-            mode,
-            left,
-        });
+        self.transfer = Some(Transfer { activity: Activity::Stuck, ends: NEVER, timed_out: false, mode, left });
         if left == Some(0) {
             self.complain("a multi-block transfer of 0 blocks");
             return;
@@ -578,11 +515,7 @@ impl Sdhci {
     fn end_read(&mut self, transfer: Transfer, now: u64, memory: &mut dyn Memory) {
         let length = self.length() as usize;
         let lines = self.lines(now);
-        let Some(data) = self
-            .card
-            .as_mut()
-            .and_then(|card| card.send_block(length, lines, now))
-        else {
+        let Some(data) = self.card.as_mut().and_then(|card| card.send_block(length, lines, now)) else {
             // The card has changed its mind: wait for the time-out.
             self.await_until(Activity::Read, NEVER, now);
             return;
@@ -617,11 +550,7 @@ impl Sdhci {
             }
         };
         let lines = self.lines(now);
-        match self
-            .card
-            .as_mut()
-            .map(|card| card.receive_block(&bytes, lines, now))
-        {
+        match self.card.as_mut().map(|card| card.receive_block(&bytes, lines, now)) {
             Some(Reception::Accepted) => self.block_done(now, memory),
             Some(Reception::Rejected) => self.stuck(status::DATA_CRC),
             Some(Reception::Silent) | None => self.await_until(Activity::Write, NEVER, now),
@@ -676,14 +605,8 @@ impl Sdhci {
         self.auto_error = if self.sending.is_some() {
             NOT_EXECUTED
         } else {
-            match self
-                .card
-                .as_mut()
-                .and_then(|card| card.command(12, 0, lines, now, now))
-            {
-                Some(Response::Short {
-                    payload, crc: true, ..
-                }) if !trouble => {
+            match self.card.as_mut().and_then(|card| card.command(12, 0, lines, now, now)) {
+                Some(Response::Short { payload, crc: true, .. }) if !trouble => {
                     self.response[3] = payload;
                     0
                 }
@@ -787,11 +710,7 @@ impl Sdhci {
         while self.adma.length == 0 && !self.adma.end {
             self.fetch(memory)?;
         }
-        if self.adma.length == 0 {
-            Ok(())
-        } else {
-            Err(AdmaFault::Length)
-        }
+        if self.adma.length == 0 { Ok(()) } else { Err(AdmaFault::Length) }
     }
 
     fn reset(&mut self, bits: u8, now: u64) {
@@ -799,12 +718,7 @@ impl Sdhci {
             let card = self.card.take();
             let writable = self.writable;
             let complaints = std::mem::take(&mut self.complaints);
-            *self = Self {
-                card,
-                writable,
-                complaints,
-                ..Self::new(self.options)
-            };
+            *self = Self { card, writable, complaints, ..Self::new(self.options) };
             if let Some(card) = &mut self.card {
                 card.power_off();
             }
@@ -817,10 +731,8 @@ impl Sdhci {
             self.transfer = None;
             self.buffer.clear();
             self.adma = Adma::default();
-            self.status &= !(status::TRANSFER_COMPLETE
-                | status::DMA
-                | status::BUFFER_READ_READY
-                | status::BUFFER_WRITE_READY);
+            self.status &=
+                !(status::TRANSFER_COMPLETE | status::DMA | status::BUFFER_READ_READY | status::BUFFER_WRITE_READY);
         }
         if bits != 0 {
             self.resetting |= bits;
@@ -898,11 +810,7 @@ impl Sdhci {
             state |= 1 << 19;
         }
         let busy = self.transfer.is_some_and(|transfer| {
-            transfer.activity == Activity::Busy
-                || self
-                    .card
-                    .as_ref()
-                    .is_some_and(|card| card.busy_until() == NEVER)
+            transfer.activity == Activity::Busy || self.card.as_ref().is_some_and(|card| card.busy_until() == NEVER)
         });
         let levels = if busy { 0xE } else { 0xF };
         state | 1 << 17 | levels << 20 | 1 << 24
@@ -914,29 +822,15 @@ impl Sdhci {
             offset::ARGUMENT => self.argument,
             offset::TRANSFER_MODE => u32::from(self.command) << 16 | u32::from(self.mode),
             offset::PRESENT_STATE => self.present_state(),
-            offset::HOST_CONTROL => {
-                u32::from_le_bytes([self.host_control, self.power, self.gap, self.wakeup])
-            }
+            offset::HOST_CONTROL => u32::from_le_bytes([self.host_control, self.power, self.gap, self.wakeup]),
             offset::CLOCK_CONTROL => {
-                let stable = if now >= self.stable_at {
-                    CLOCK_STABLE
-                } else {
-                    0
-                };
-                let resetting = if now >= self.reset_ends {
-                    0
-                } else {
-                    self.resetting
-                };
+                let stable = if now >= self.stable_at { CLOCK_STABLE } else { 0 };
+                let resetting = if now >= self.reset_ends { 0 } else { self.resetting };
                 let [low, high] = (self.clock | stable).to_le_bytes();
                 u32::from_le_bytes([low, high, self.timeout, resetting])
             }
             offset::INTERRUPT_STATUS => {
-                let error = if self.status >> 16 == 0 {
-                    0
-                } else {
-                    status::ERROR
-                };
+                let error = if self.status >> 16 == 0 { 0 } else { status::ERROR };
                 self.status | error
             }
             offset::STATUS_ENABLE => self.status_enable,
@@ -973,9 +867,7 @@ impl Sdhci {
             offset::TRANSFER_MODE => {
                 let merged = put(self.word(word, now));
                 if merged & !0x3FFB_0037 != 0 {
-                    self.complain(format!(
-                        "reserved bits of transfer mode or command: {merged:#010x}"
-                    ));
+                    self.complain(format!("reserved bits of transfer mode or command: {merged:#010x}"));
                 }
                 self.mode = merged as u16 & 0x0037;
                 self.command = (merged >> 16) as u16 & 0x3FFB;
@@ -1026,19 +918,12 @@ impl Sdhci {
     }
 
     fn pop_buffer(&mut self, width: Width, now: u64) -> u32 {
-        if self
-            .transfer
-            .is_none_or(|transfer| transfer.activity != Activity::Drain)
-        {
+        if self.transfer.is_none_or(|transfer| transfer.activity != Activity::Drain) {
             self.complain("the buffer was read while it was empty");
             return 0;
         }
         let value = (0..width.bytes())
-            .filter_map(|byte| {
-                self.buffer
-                    .pop_front()
-                    .map(|value| u32::from(value) << (8 * byte))
-            })
+            .filter_map(|byte| self.buffer.pop_front().map(|value| u32::from(value) << (8 * byte)))
             .sum();
         if self.buffer.is_empty() {
             // Without DMA no memory is needed to go on.
@@ -1048,15 +933,11 @@ impl Sdhci {
     }
 
     fn push_buffer(&mut self, width: Width, value: u32, now: u64) {
-        if self
-            .transfer
-            .is_none_or(|transfer| transfer.activity != Activity::Fill)
-        {
+        if self.transfer.is_none_or(|transfer| transfer.activity != Activity::Fill) {
             self.complain("the buffer was written while it was full");
             return;
         }
-        self.buffer
-            .extend(value.to_le_bytes().iter().take(width.bytes() as usize));
+        self.buffer.extend(value.to_le_bytes().iter().take(width.bytes() as usize));
         if self.buffer.len() >= self.length() as usize {
             self.await_write(now);
         }
@@ -1112,11 +993,7 @@ impl Device for Sdhci {
             self.push_buffer(width, value, now);
             return;
         }
-        for (byte, address) in value
-            .to_le_bytes()
-            .into_iter()
-            .zip(offset..offset + width.bytes())
-        {
+        for (byte, address) in value.to_le_bytes().into_iter().zip(offset..offset + width.bytes()) {
             self.store(address, byte, now);
         }
     }

@@ -1,10 +1,5 @@
 //! The controller and card models against the specifications, by a host that polls.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 use zelkova_models::memory::Ram;
 use zelkova_models::sdcard::{Card, Fault, Features, Media, SparseMedia, State};
@@ -58,12 +53,7 @@ impl Host {
         }
         let mut sdhci = Sdhci::new(Options::ZYNQ7000);
         sdhci.insert(Card::new(features, Box::new(media)).unwrap(), true);
-        Self {
-            sdhci,
-            ram: Ram::new(RAM, 0x2_0000),
-            now: 0,
-            address: 0,
-        }
+        Self { sdhci, ram: Ram::new(RAM, 0x2_0000), now: 0, address: 0 }
     }
 
     fn r8(&mut self, offset: u32) -> u32 {
@@ -79,13 +69,11 @@ impl Host {
     }
 
     fn w8(&mut self, offset: u32, value: u8) {
-        self.sdhci
-            .write(offset, Width::Byte, value.into(), self.now);
+        self.sdhci.write(offset, Width::Byte, value.into(), self.now);
     }
 
     fn w16(&mut self, offset: u32, value: u16) {
-        self.sdhci
-            .write(offset, Width::Half, value.into(), self.now);
+        self.sdhci.write(offset, Width::Half, value.into(), self.now);
     }
 
     fn w32(&mut self, offset: u32, value: u32) {
@@ -130,20 +118,13 @@ impl Host {
         self.w16(0x0E, index << 8 | flags);
         self.settle();
         let status = self.r32(0x30);
-        self.w32(
-            0x30,
-            status & (COMMAND_COMPLETE | TRANSFER_COMPLETE | 0xFFFF_0000),
-        );
+        self.w32(0x30, status & (COMMAND_COMPLETE | TRANSFER_COMPLETE | 0xFFFF_0000));
         status
     }
 
     fn ok(&mut self, index: u16, flags: u16, argument: u32) -> u32 {
         let status = self.command(index, flags, argument);
-        assert_eq!(
-            status & (ERROR | COMMAND_COMPLETE),
-            COMMAND_COMPLETE,
-            "CMD{index}: {status:#x}"
-        );
+        assert_eq!(status & (ERROR | COMMAND_COMPLETE), COMMAND_COMPLETE, "CMD{index}: {status:#x}");
         self.r32(0x10)
     }
 
@@ -225,9 +206,7 @@ fn reset_values() {
     assert_eq!(host.r32(0xFC), 0x8901_0000);
     assert_eq!(host.r8(0xFE), 1);
     assert_eq!(host.r32(0x40), Options::ZYNQ7000.capabilities);
-    for offset in [
-        0x04, 0x08, 0x0C, 0x10, 0x28, 0x2C, 0x30, 0x34, 0x38, 0x54, 0x58,
-    ] {
+    for offset in [0x04, 0x08, 0x0C, 0x10, 0x28, 0x2C, 0x30, 0x34, 0x38, 0x54, 0x58] {
         assert_eq!(host.r32(offset), 0, "{offset:#x}");
     }
     assert_eq!(host.r32(0x24), 0x01FF_0000);
@@ -345,26 +324,14 @@ fn response_checks() {
     host.ok(55, R1, 0);
     // R3 has neither CRC nor index.
     let status = host.command(41, R1, 0x4030_0000);
-    assert_eq!(
-        status,
-        COMMAND_COMPLETE | ERROR | COMMAND_CRC | COMMAND_INDEX
-    );
+    assert_eq!(status, COMMAND_COMPLETE | ERROR | COMMAND_CRC | COMMAND_INDEX);
     host.reset_lines();
     // 48 bits where 136 are expected.
     let status = host.command(55, R2, 0);
-    assert_eq!(
-        status & (COMMAND_END_BIT | COMMAND_CRC),
-        COMMAND_END_BIT | COMMAND_CRC
-    );
+    assert_eq!(status & (COMMAND_END_BIT | COMMAND_CRC), COMMAND_END_BIT | COMMAND_CRC);
     host.reset_lines();
-    host.sdhci
-        .card()
-        .unwrap()
-        .inject(Fault::CorruptResponse(55), 1);
-    assert_eq!(
-        host.command(55, R1, 0),
-        COMMAND_COMPLETE | ERROR | COMMAND_CRC
-    );
+    host.sdhci.card().unwrap().inject(Fault::CorruptResponse(55), 1);
+    assert_eq!(host.command(55, R1, 0), COMMAND_COMPLETE | ERROR | COMMAND_CRC);
     host.clean();
 }
 
@@ -390,9 +357,7 @@ fn registers_of_the_card() {
         for index in [9, 10] {
             host.ok(index, R2, address);
             let words = [0x1C, 0x18, 0x14, 0x10].map(|offset| host.r32(offset));
-            let register = words
-                .iter()
-                .fold(0_u128, |all, word| all << 32 | u128::from(*word));
+            let register = words.iter().fold(0_u128, |all, word| all << 32 | u128::from(*word));
             if index == 9 {
                 assert_eq!(register >> 118 & 3, structure);
             } else {
@@ -414,10 +379,7 @@ fn programmed_input_in_any_width() {
         let mut status = host.command(18, R1 | DATA, 5);
         let mut bytes = Vec::<u8>::new();
         for block in 0..3 {
-            assert_eq!(
-                status & (BUFFER_READ_READY | TRANSFER_COMPLETE | ERROR),
-                BUFFER_READ_READY
-            );
+            assert_eq!(status & (BUFFER_READ_READY | TRANSFER_COMPLETE | ERROR), BUFFER_READ_READY);
             host.w32(0x30, BUFFER_READ_READY);
             assert_eq!(host.r32(0x24) & 1 << 11, 1 << 11);
             assert_eq!(host.r16(0x06), 3 - block);
@@ -428,10 +390,7 @@ fn programmed_input_in_any_width() {
             host.settle();
             status = host.r32(0x30);
         }
-        assert_eq!(
-            status & (BUFFER_READ_READY | TRANSFER_COMPLETE),
-            TRANSFER_COMPLETE
-        );
+        assert_eq!(status & (BUFFER_READ_READY | TRANSFER_COMPLETE), TRANSFER_COMPLETE);
         assert_eq!(bytes, contents(5..8));
         assert_eq!(host.sdhci.card().unwrap().state(), State::Transfer);
         host.clean();
@@ -445,10 +404,7 @@ fn programmed_output() {
     host.w16(0x04, 512);
     host.w16(0x0C, 0);
     let status = host.command(24, R1 | DATA, 100 * 512);
-    assert_eq!(
-        status & (BUFFER_WRITE_READY | TRANSFER_COMPLETE),
-        BUFFER_WRITE_READY
-    );
+    assert_eq!(status & (BUFFER_WRITE_READY | TRANSFER_COMPLETE), BUFFER_WRITE_READY);
     for word in content(7).chunks(4) {
         host.w32(0x20, u32::from_le_bytes(word.try_into().unwrap()));
     }
@@ -461,11 +417,7 @@ fn programmed_output() {
         }
     }
     // 512 bytes at 390,625 Hz on one line take 10.5 ms, programming 0.3 ms.
-    assert!(
-        (10_750_000..11_000_000).contains(&(host.now - begun)),
-        "{}",
-        host.now - begun
-    );
+    assert!((10_750_000..11_000_000).contains(&(host.now - begun)), "{}", host.now - begun);
     assert_eq!(host.r32(0x24) & (1 << 20 | 2), 1 << 20);
     assert_eq!(host.sdhci.card().unwrap().media().read(100), content(7));
     host.clean();
@@ -477,16 +429,9 @@ fn adma_follows_descriptors() {
     host.select();
     // 8 bytes, a descriptor without action, 504 bytes elsewhere, a link to the rest.
     let rest = TABLE + 0x100;
-    host.table(&[
-        (0x21, 8, BUFFER),
-        (0x01, 99, 0xDEAD_0000),
-        (0x25, 504, BUFFER + 0x400),
-        (0x31, 0, rest),
-    ]);
+    host.table(&[(0x21, 8, BUFFER), (0x01, 99, 0xDEAD_0000), (0x25, 504, BUFFER + 0x400), (0x31, 0, rest)]);
     host.ram.load(rest, &[0x23, 0, 0, 4]).unwrap();
-    host.ram
-        .load(rest + 4, &(BUFFER + 0x800).to_le_bytes())
-        .unwrap();
+    host.ram.load(rest + 4, &(BUFFER + 0x800).to_le_bytes()).unwrap();
     let status = host.dma(18, READ | MULTIPLE | COUNT | AUTO_CMD12, 3, 2);
     // The third descriptor asked for an interrupt.
     assert_eq!(status, COMMAND_COMPLETE | TRANSFER_COMPLETE | 1 << 3);
@@ -496,11 +441,7 @@ fn adma_follows_descriptors() {
     assert_eq!(bytes, contents(2..5));
     assert_eq!(host.r32(0x58), rest + 8);
     assert_eq!(host.r16(0x06), 0);
-    assert_eq!(
-        host.r32(0x1C) >> 9 & 0xF,
-        State::SendingData as u32,
-        "response to CMD12"
-    );
+    assert_eq!(host.r32(0x1C) >> 9 & 0xF, State::SendingData as u32, "response to CMD12");
     host.clean();
 }
 
@@ -510,10 +451,7 @@ fn length_0_is_64_kib() {
     host.select();
     host.table(&[(0x23, 0, BUFFER)]);
     let mode = READ | MULTIPLE | COUNT | AUTO_CMD12;
-    assert_eq!(
-        host.dma(18, mode, 128, 0),
-        COMMAND_COMPLETE | TRANSFER_COMPLETE
-    );
+    assert_eq!(host.dma(18, mode, 128, 0), COMMAND_COMPLETE | TRANSFER_COMPLETE);
     assert!(host.buffer(64 * 512) == contents(0..64));
 }
 
@@ -536,10 +474,7 @@ fn bad_descriptors() {
         (&[(0x21, 512, BUFFER), (0, 0, 0)], FETCH),
         (&[(0x23, 512, BUFFER)], LENGTH_MISMATCH),
         (&[(0x23, 1028, BUFFER)], LENGTH_MISMATCH),
-        (
-            &[(0x21, 1024, BUFFER), (0x23, 512, BUFFER)],
-            LENGTH_MISMATCH,
-        ),
+        (&[(0x21, 1024, BUFFER), (0x23, 512, BUFFER)], LENGTH_MISMATCH),
         (&[(0x31, 0, TABLE)], FETCH),
     ] {
         for index in [18, 25] {
@@ -549,11 +484,7 @@ fn bad_descriptors() {
             let direction = if index == 18 { READ } else { 0 };
             let mode = MULTIPLE | COUNT | AUTO_CMD12 | direction;
             let status = host.dma(index, mode, 2, 0);
-            assert_eq!(
-                status & !COMMAND_COMPLETE,
-                ERROR | ADMA_ERROR,
-                "{descriptors:x?}"
-            );
+            assert_eq!(status & !COMMAND_COMPLETE, ERROR | ADMA_ERROR, "{descriptors:x?}");
             assert_eq!(host.r32(0x54), adma_error, "{descriptors:x?}");
             assert_eq!(host.r32(0x24) & 2, 2, "inhibited until reset");
             host.reset_lines();
@@ -563,10 +494,7 @@ fn bad_descriptors() {
     let mut host = sdhc();
     host.select();
     host.table(&[(0x23, 512, 0x8000_0000)]);
-    assert_eq!(
-        host.dma(17, READ, 1, 0) & (ADMA_ERROR | 1 << 28),
-        ADMA_ERROR
-    );
+    assert_eq!(host.dma(17, READ, 1, 0) & (ADMA_ERROR | 1 << 28), ADMA_ERROR);
 }
 
 #[test]
@@ -602,11 +530,7 @@ fn lines_and_speed_must_agree() {
         let status = host.dma(17, READ, 1, 9);
         host.reset_lines();
         let right = host.buffer(512) == content(9);
-        assert_eq!(
-            right,
-            status & ERROR == 0,
-            "corrupt data does not reach memory"
-        );
+        assert_eq!(right, status & ERROR == 0, "corrupt data does not reach memory");
         host.ram.load(BUFFER, &[0; 512]).unwrap();
         status & (TRANSFER_COMPLETE | 0x03FF_0000)
     };
@@ -633,10 +557,7 @@ fn lines_and_speed_must_agree() {
         host.w16(0x04, 64);
         host.w16(0x0C, READ | DMA);
         host.table(&[(0x23, 64, BUFFER)]);
-        assert_eq!(
-            host.command(6, R1 | DATA, argument),
-            COMMAND_COMPLETE | TRANSFER_COMPLETE
-        );
+        assert_eq!(host.command(6, R1 | DATA, argument), COMMAND_COMPLETE | TRANSFER_COMPLETE);
         let status = host.buffer(64);
         assert_eq!((status[13] & 2, status[16] & 0xF), (2, 1));
         host.w8(0x28, 0x16);
@@ -655,32 +576,20 @@ fn a_block_length_of_another_size_is_corrupt() {
     host.table(&[(0x23, 8, BUFFER)]);
     host.w16(0x04, 8);
     host.w16(0x0C, READ | DMA);
-    assert_eq!(
-        host.command(17, R1 | DATA, 0),
-        COMMAND_COMPLETE | ERROR | DATA_CRC
-    );
+    assert_eq!(host.command(17, R1 | DATA, 0), COMMAND_COMPLETE | ERROR | DATA_CRC);
 }
 
 #[test]
 fn configuration_register() {
     for four_bit in [false, true] {
-        let mut host = Host::new(
-            Features {
-                four_bit,
-                ..Features::SDSC
-            },
-            8192,
-        );
+        let mut host = Host::new(Features { four_bit, ..Features::SDSC }, 8192);
         host.select();
         let address = host.address;
         host.ok(55, R1, address);
         host.table(&[(0x23, 8, BUFFER)]);
         host.w16(0x04, 8);
         host.w16(0x0C, READ | DMA);
-        assert_eq!(
-            host.command(51, R1 | DATA, 0),
-            COMMAND_COMPLETE | TRANSFER_COMPLETE
-        );
+        assert_eq!(host.command(51, R1 | DATA, 0), COMMAND_COMPLETE | TRANSFER_COMPLETE);
         assert_eq!(host.buffer(2), [0x02, if four_bit { 0x05 } else { 0x01 }]);
         // A card with one line refuses four.
         let status = host.application(6, R1, 2);
@@ -734,10 +643,7 @@ fn the_data_time_out_is_what_was_programmed() {
         host.sdhci.card().unwrap().inject(Fault::SilentData, 1);
         host.table(&[(0x23, 512, BUFFER)]);
         let begun = host.now;
-        assert_eq!(
-            host.dma(17, READ, 1, 0),
-            COMMAND_COMPLETE | ERROR | DATA_TIMEOUT
-        );
+        assert_eq!(host.dma(17, READ, 1, 0), COMMAND_COMPLETE | ERROR | DATA_TIMEOUT);
         let expected = (1_u64 << (13 + exponent)) * 10;
         // The command and its response take 0.4 ms.
         assert!((expected..expected + 500_000).contains(&(host.now - begun)));
@@ -755,10 +661,7 @@ fn an_illegal_command_is_told_afterwards() {
     assert_eq!(host.ok(13, R1, address) & ILLEGAL_COMMAND, ILLEGAL_COMMAND);
     assert_eq!(host.ok(13, R1, address) & ILLEGAL_COMMAND, 0);
     // Another card's address: silence.
-    assert_eq!(
-        host.command(13, R1, address ^ 0x1_0000),
-        ERROR | COMMAND_TIMEOUT
-    );
+    assert_eq!(host.command(13, R1, address ^ 0x1_0000), ERROR | COMMAND_TIMEOUT);
 }
 
 #[test]

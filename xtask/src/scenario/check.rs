@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use harness::measure::WELL_KNOWN;
 use harness::recipe::Recipe;
 use harness::size::Size;
 use heapless::Vec as Bounded;
@@ -52,9 +53,9 @@ pub(crate) fn check(file: &File, source: &str, binaries: &[String]) -> Result<Ch
     checker.run(&file.run, &file.component);
     checker.card(file.board.sd.as_ref());
     checker.cases(&file.case);
-    let checked = checker.components(&file.component);
+    let system = checker.components(&file.component);
     if checker.problems.is_empty() {
-        Ok(checked)
+        Ok(system)
     } else {
         checker.problems.sort_by_key(|problem| problem.span.start);
         Err(checker.problems)
@@ -100,8 +101,12 @@ impl Checker<'_> {
                 let title = format!("op {} is measured twice", measure.op.get_ref());
                 self.add(Problem::new(measure.op.span(), title));
             }
-            if *measure.per.get_ref() == 0 {
-                self.add(Problem::new(measure.per.span(), "`per` is at least 1"));
+            if let Some(per) = measure.per.as_ref().filter(|per| *per.get_ref() == 0) {
+                self.add(Problem::new(per.span(), "`per` is at least 1"));
+            }
+            if measure.name.is_none() && !WELL_KNOWN.iter().any(|known| known.op == *measure.op.get_ref()) {
+                let title = format!("op {} has no name of its own", measure.op.get_ref());
+                self.add(Problem::new(measure.op.span(), title).help("give it a `name`"));
             }
         }
     }
@@ -199,6 +204,12 @@ impl Checker<'_> {
             let title = format!("a second component `{name}`");
             self.add(Problem::new(component.name.span(), title).label("names are unique"));
         }
+        if name.len() > NAME_LEN {
+            self.add(
+                Problem::new(component.name.span(), format!("the name has {} bytes", name.len()))
+                    .label(format!("at most {NAME_LEN}")),
+            );
+        }
         if RESERVED.contains(&name.as_str()) {
             let title = format!("no component can be called `{name}`");
             self.add(Problem::new(component.name.span(), title).label("reserved for the system"));
@@ -211,12 +222,6 @@ impl Checker<'_> {
         if text.is_empty() || !well_formed {
             self.add(
                 Problem::new(name.span(), format!("`{text}` is no name")).label("names consist of a-z, 0-9 and -"),
-            );
-        }
-        if text.len() > NAME_LEN {
-            self.add(
-                Problem::new(name.span(), format!("the name has {} bytes", text.len()))
-                    .label(format!("at most {NAME_LEN}")),
             );
         }
     }
@@ -359,7 +364,7 @@ impl Checker<'_> {
     fn config(&mut self, index: usize, component: &Component, binary: &str) -> Option<(String, String)> {
         let config = component.config.as_ref()?;
         if let Err(error) = configs::check(binary, config.get_ref()) {
-            let span = self.config_span(index, &error.path).unwrap_or_else(|| config.span());
+            let span = config_span(self.source, index, &error.path).unwrap_or_else(|| config.span());
             self.add(Problem::new(span, error.message));
         }
         let module = format!("{}.cfg", component.name.get_ref());
@@ -372,29 +377,6 @@ impl Checker<'_> {
             );
         }
         Some((module, config.get_ref().to_string()))
-    }
-
-    /// The place of the value at `path` in the configuration of component number `index`.
-    fn config_span(&self, index: usize, path: &[configs::Step]) -> Option<Range<usize>> {
-        let document = DeTable::parse(self.source).ok()?;
-        let DeValue::Array(components) = document.get_ref().get("component")?.get_ref() else {
-            return None;
-        };
-        let DeValue::Table(component) = components.get(index)?.get_ref() else {
-            return None;
-        };
-        let mut value = component.get("config")?;
-        for step in path {
-            let next = match (step, value.get_ref()) {
-                (configs::Step::Key(key), DeValue::Table(table)) => table.get(key.as_str()),
-                (configs::Step::Index(index), DeValue::Array(array)) => array.get(*index),
-                _ => None,
-            };
-            // A path may name a key that is missing; then its table is the place.
-            let Some(next) = next else { break };
-            value = next;
-        }
-        Some(value.span())
     }
 }
 
@@ -411,4 +393,28 @@ fn short(name: &str) -> Name {
 /// `items` as the description holds them; what does not fit has been reported.
 fn bounded<T: Clone, const N: usize>(items: &[T]) -> Bounded<T, N> {
     items.iter().take(N).cloned().collect()
+}
+
+/// The place of the value at `path` in the configuration of component number `index` in the text
+/// `source`.
+pub(crate) fn config_span(source: &str, index: usize, path: &[configs::Step]) -> Option<Range<usize>> {
+    let document = DeTable::parse(source).ok()?;
+    let DeValue::Array(components) = document.get_ref().get("component")?.get_ref() else {
+        return None;
+    };
+    let DeValue::Table(component) = components.get(index)?.get_ref() else {
+        return None;
+    };
+    let mut value = component.get("config")?;
+    for step in path {
+        let next = match (step, value.get_ref()) {
+            (configs::Step::Key(key), DeValue::Table(table)) => table.get(key.as_str()),
+            (configs::Step::Index(index), DeValue::Array(array)) => array.get(*index),
+            _ => None,
+        };
+        // A path may name a key that is missing; then its table is the place.
+        let Some(next) = next else { break };
+        value = next;
+    }
+    Some(value.span())
 }

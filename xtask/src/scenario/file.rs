@@ -45,6 +45,10 @@ pub(crate) struct Run {
     pub(crate) stdout: Option<Spanned<String>>,
     /// The component whose `SUM` lines are compared with the files of the card that was built.
     pub(crate) sums: Option<Spanned<String>>,
+    /// Let the virtual clock follow the instructions, so that two runs are the same run. Only for systems that never
+    /// start a TTC counter: the emulator stalls on one then.
+    #[serde(default)]
+    pub(crate) deterministic: bool,
     /// Lines that must have been seen by the time of success.
     #[serde(default)]
     pub(crate) expect: Vec<Expect>,
@@ -69,17 +73,12 @@ pub(crate) struct Expect {
 pub(crate) struct Measure {
     /// The number in the program's marks.
     pub(crate) op: Spanned<u8>,
-    /// What the table calls it.
-    pub(crate) name: String,
-    /// Units of work in one interval, for instance the bytes of a request.
-    #[serde(default = "one")]
-    pub(crate) per: Spanned<u64>,
+    /// What the table calls it; the well-known numbers have names.
+    pub(crate) name: Option<String>,
+    /// Units of work in one interval, for instance the bytes of a request; 1 if absent, save for the well-known numbers.
+    pub(crate) per: Option<Spanned<u64>>,
     /// The most instructions per unit that count as right.
     pub(crate) goal: Option<f64>,
-}
-
-fn one() -> Spanned<u64> {
-    Spanned::new(0..0, 1)
 }
 
 /// What is attached to the board.

@@ -1,8 +1,8 @@
 //! Scenarios: runnable systems, one TOML file each.
 //!
 //! A file names the components of a system (what init starts), what is attached to the emulated
-//! board, and what success and failure look like. It is read in two steps: [`file`] says what can
-//! be written, [`check`] whether it makes a system that can run. Every mistake is reported at its place
+//! board, and what success and failure look like. It is read in two steps: [`mod@file`] says what can
+//! be written, [`mod@check`] whether it makes a system that can run. Every mistake is reported at its place
 //! in the file before anything is built or booted; what is left becomes a [`Scenario`].
 
 pub(crate) mod check;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::judge::{Expectation, Pattern, Rules};
-use harness::measure::Wanted;
+use harness::measure::{WELL_KNOWN, Wanted};
 use harness::recipe::Recipe;
 use init::description::Description;
 
@@ -41,6 +41,8 @@ pub(crate) struct Scenario {
     pub(crate) sums: Option<String>,
     /// The figures to show.
     pub(crate) measure: Vec<Wanted>,
+    /// Whether the virtual clock follows the instructions.
+    pub(crate) deterministic: bool,
     /// The judge's rules.
     pub(crate) rules: Rules,
     /// The failure line that is expected: the run is right only if it fails with it.
@@ -125,6 +127,7 @@ impl Document {
             stdout: file.run.stdout.as_ref().map(|name| name.get_ref().clone()),
             sums: file.run.sums.as_ref().map(|name| name.get_ref().clone()),
             measure: file.run.measure.iter().map(wanted).collect(),
+            deterministic: file.run.deterministic,
             rules: Rules {
                 success: Pattern::new(file.run.success.get_ref()),
                 failure: file.run.failure.iter().map(|text| Pattern::new(text.get_ref())).collect(),
@@ -154,7 +157,14 @@ impl Document {
 }
 
 fn wanted(measure: &file::Measure) -> Wanted {
-    Wanted { op: *measure.op.get_ref(), name: measure.name.clone(), per: *measure.per.get_ref(), goal: measure.goal }
+    let op = *measure.op.get_ref();
+    let known = WELL_KNOWN.iter().find(|known| known.op == op);
+    Wanted {
+        op,
+        name: measure.name.clone().or(known.map(|known| known.name.to_owned())).unwrap_or_default(),
+        per: measure.per.as_ref().map(|per| *per.get_ref()).or(known.map(|known| known.per)).unwrap_or(1),
+        goal: measure.goal,
+    }
 }
 
 fn expectation(expect: &file::Expect) -> Expectation {

@@ -1,1 +1,332 @@
+//! What a mistake in a scenario looks like to the one who made it.
 
+use std::time::Duration;
+
+use init::description::{OnExit, Target};
+use session::Service;
+
+use super::Document;
+use crate::configs::{self, Step};
+
+fn parse(source: &str) -> Result<Document, String> {
+    let binaries = ["greedy", "sd", "sd-sum", "timer"].map(String::from);
+    Document::parse("test", "scenarios/test.toml", source, &binaries).map_err(|report| report.render(false))
+}
+
+fn mistakes(source: &str) -> String {
+    parse(source).map_or_else(|report| report, |document| format!("accepted: {document:?}"))
+}
+
+/// A scenario with `components` and everything else in order.
+fn system(components: &str) -> String {
+    format!("description = \"A test\"\n[run]\nsuccess = \"done\"\ntimeout = 10\n{components}")
+}
+
+const RIGHT: &str = r#"
+description = "Sums up a card"
+
+[run]
+success = "finished"
+failure = ["error:"]
+timeout = 30
+stdout = "sum"
+sums = "sum"
+
+[[run.expect]]
+line = "hello"
+times = 2
+
+[[run.measure]]
+op = 3
+goal = 0.04
+
+[board.sd]
+size = "40M"
+format = "fat16"
+[[board.sd.file]]
+path = "/A.TXT"
+text = "a"
+
+[[component]]
+name = "timer"
+ram = "256K"
+caps = 40
+provides = ["Timer"]
+route = { Log = "core" }
+
+[[component]]
+name = "sd"
+ram = 1048576
+caps = 60
+priority = 110
+stack = "32K"
+provides = ["Block"]
+route = { Timer = "timer" }
+[component.config]
+policies = [{ label = "init -> sum", read-only = true }]
+
+[[component]]
+name = "sum"
+binary = "sd-sum"
+ram = "2M"
+caps = 80
+on-exit = "finish"
+route = { Block = "sd", Log = "core" }
+
+[[case]]
+name = "blank"
+description = "No file system"
+sd = { size = "8M" }
+fails-with = "no FAT"
+"#;
+
+#[test]
+fn a_right_scenario_becomes_a_description() {
+    let document = parse(RIGHT).unwrap();
+    assert_eq!(document.names(), ["test", "test/blank"]);
+    let scenario = document.scenario(None).unwrap();
+    assert_eq!(scenario.binaries, ["timer", "sd", "sd-sum"]);
+    assert_eq!(scenario.rules.deadline, Some(Duration::from_secs(30)));
+    assert_eq!(scenario.rules.expect[0].times, Some(2));
+    assert_eq!((scenario.measure[0].per, scenario.measure[0].goal), (65536, Some(0.04)));
+    assert_eq!(
+        scenario.configs,
+        [("sd.cfg".to_owned(), r#"{"policies":[{"label":"init -> sum","read-only":true}]}"#.to_owned())]
+    );
+    let [timer, sd, sum] = &scenario.description.components[..] else { panic!("not three components") };
+    assert_eq!((timer.ram, timer.caps, timer.priority, timer.stack), (256 << 10, 40, 100, 16 << 10));
+    assert_eq!(timer.config, None);
+    assert_eq!((sd.ram, sd.priority, sd.stack), (1 << 20, 110, 32 << 10));
+    assert_eq!(sd.config.as_deref(), Some("sd.cfg"));
+    assert_eq!(sd.provides[..], [Service::Block]);
+    assert_eq!((sum.name.as_str(), sum.binary.as_str(), sum.on_exit), ("sum", "sd-sum", OnExit::Finish));
+    assert!(sum.routes.iter().any(|route| route.target == Target::Child("sd".try_into().unwrap())));
+    assert!(sum.routes.iter().any(|route| (route.service, &route.target) == (Service::Log, &Target::Core)));
+}
+
+#[test]
+fn a_description_survives_the_way_to_the_board() {
+    let description = parse(RIGHT).unwrap().scenario(None).unwrap().description;
+    let bytes = postcard::to_allocvec(&description).unwrap();
+    assert_eq!(postcard::from_bytes::<init::description::Description>(&bytes).unwrap(), description);
+}
+
+#[test]
+fn a_case_replaces_card_and_outcome() {
+    let document = parse(RIGHT).unwrap();
+    let scenario = document.scenario(Some("blank")).unwrap();
+    assert_eq!((scenario.name.as_str(), scenario.system()), ("test/blank", "test"));
+    assert_eq!(scenario.about, "No file system");
+    assert_eq!(scenario.fails_with.unwrap().to_string(), "no FAT");
+    assert_eq!(scenario.card.unwrap().size.get_ref().0, 8 << 20);
+    let error = document.scenario(Some("nix")).unwrap_err().to_string();
+    insta::assert_snapshot!(error, @"scenario `test` has no case `nix`; it has: blank");
+}
+
+#[test]
+fn syntax_errors_point_at_their_place() {
+    insta::assert_snapshot!(mistakes("description = \"x\"\n[run\nsuccess = \"a\"\n"));
+}
+
+#[test]
+fn unknown_keys_are_refused() {
+    insta::assert_snapshot!(mistakes(&system("[[component]]\nname = \"sd\"\nram = \"1M\"\ncaps = 9\nquota = 3\n")));
+}
+
+#[test]
+fn a_run_needs_a_success_line() {
+    insta::assert_snapshot!(mistakes("description = \"x\"\n[run]\ntimeout = 10\n"));
+}
+
+#[test]
+fn wrong_types_are_refused() {
+    insta::assert_snapshot!(mistakes(&system("[[component]]\nname = \"sd\"\nram = \"1 MB\"\ncaps = 9\n")));
+}
+
+#[test]
+fn numbers_have_ranges() {
+    insta::assert_snapshot!(mistakes(&system(
+        r#"
+[[component]]
+name = "sd"
+ram = 10000
+caps = 0
+priority = 251
+stack = 100
+"#
+    )));
+}
+
+#[test]
+fn the_board_has_only_so_much_ram() {
+    insta::assert_snapshot!(mistakes(&system(
+        r#"
+[[component]]
+name = "sd"
+ram = "400M"
+caps = 9
+
+[[component]]
+name = "greedy"
+ram = "101M"
+caps = 9
+
+[[component]]
+name = "timer"
+ram = "1M"
+caps = 9
+"#
+    )));
+}
+
+#[test]
+fn names_are_unique_and_well_formed() {
+    insta::assert_snapshot!(mistakes(&system(
+        r#"
+[[component]]
+name = "sd"
+ram = "1M"
+caps = 9
+
+[[component]]
+name = "sd"
+ram = "1M"
+caps = 9
+
+[[component]]
+name = "The SD"
+binary = "sd"
+ram = "1M"
+caps = 9
+
+[[component]]
+name = "core"
+binary = "init"
+ram = "1M"
+caps = 9
+
+[[component]]
+name = "a-name-that-is-much-too-long"
+binary = "nothing"
+ram = "1M"
+caps = 9
+
+[[component]]
+name = "a-name-with-a-config"
+binary = "sd"
+ram = "1M"
+caps = 9
+config = { x = 1 }
+
+[[component]]
+name = "a-name-with-a-config1"
+binary = "sd"
+ram = "1M"
+caps = 9
+config = { x = 1 }
+"#
+    )));
+}
+
+#[test]
+fn routes_lead_to_earlier_components_that_provide_the_service() {
+    insta::assert_snapshot!(mistakes(&system(
+        r#"
+[[component]]
+name = "timer"
+ram = "1M"
+caps = 9
+provides = ["Timer", "Clock", "Timer"]
+route = { Timer = "timer", Log = "uart", Block = "sd", Devices = "core" }
+
+[[component]]
+name = "sd"
+ram = "1M"
+caps = 9
+provides = ["Block"]
+route = { Timer = "timer", Rom = "timer", Gpio = "timer" }
+
+[[component]]
+name = "greedy"
+ram = "1M"
+caps = 9
+route = { Block = "timer" }
+"#
+    )));
+}
+
+#[test]
+fn rules_must_mean_something() {
+    insta::assert_snapshot!(mistakes(
+        r#"
+description = "x"
+[run]
+success = ""
+failure = ["^$"]
+timeout = 0
+stdout = "nobody"
+measure = [{ op = 1 }, { op = 1, per = 0 }, { op = 99 }]
+"#
+    ));
+}
+
+#[test]
+fn cards_and_cases_are_checked() {
+    insta::assert_snapshot!(mistakes(&system(
+        r#"
+[board.sd]
+size = "1M"
+mbr = true
+[[board.sd.file]]
+path = "/A.TXT"
+
+[[component]]
+name = "sd"
+ram = "1M"
+caps = 9
+
+[[case]]
+name = "one"
+description = "x"
+
+[[case]]
+name = "one"
+description = "x"
+fails-with = ""
+sd = { size = "40M", format = "fat16", file = [{ path = "A" }] }
+"#
+    )));
+}
+
+#[test]
+fn damage_is_one_of_a_few_kinds() {
+    insta::assert_snapshot!(mistakes(&system(
+        "[board.sd]\nsize = \"40M\"\nformat = \"fat16\"\nfile = [{ path = \"/A\", chain = \"broken\" }]\n"
+    )));
+}
+
+#[test]
+fn configurations_are_checked_at_their_place() {
+    let source = system(
+        "[[component]]\nname = \"sd\"\nram = \"1M\"\ncaps = 9\n[component.config]\npolicies = [{ end = 7 }, { end = \"x\" }]\n",
+    );
+    let file: super::file::File = toml::from_str(&source).unwrap();
+    let key = |key: &str| Step::Key(key.into());
+    let place = |path: &[Step]| {
+        let span = super::check::config_span(&source, 0, path).unwrap();
+        source[span].to_owned()
+    };
+    assert_eq!(place(&[key("policies"), Step::Index(1), key("end")]), "\"x\"");
+    assert_eq!(place(&[key("policies"), Step::Index(0), key("start")]), "{ end = 7 }");
+    assert_eq!(place(&[key("policies"), Step::Index(2)]), "[{ end = 7 }, { end = \"x\" }]");
+    assert!(configs::check("no-check", file.component[0].get_ref().config.as_ref().unwrap().get_ref()).is_ok());
+}
+
+#[test]
+fn the_shipped_scenarios_are_right() {
+    let workspace = crate::workspace::Workspace::find().unwrap();
+    for name in super::list(&workspace.scenarios()) {
+        let document = super::document(&workspace.scenarios(), &name, &workspace.components());
+        assert!(document.is_ok(), "{}", document.unwrap_err());
+    }
+}

@@ -5,9 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use zelkova_sd_sum::Error;
 
-use crate::images::{
-    Builder, Disk, FileSystem, MediumError, Outcome, noise, partitioned, sum_bytes, sum_disk,
-};
+use crate::images::{Builder, Disk, FileSystem, MediumError, Outcome, noise, partitioned, sum_bytes, sum_disk};
 
 const BIG: &[u8; 11] = b"BIG     BIN";
 const SUB: &[u8; 11] = b"SUB        ";
@@ -15,18 +13,9 @@ const INNER: &[u8; 11] = b"INNER      ";
 
 fn build(kib: u32, options: &[&str]) -> Vec<u8> {
     let mut builder = Builder::new(kib, options);
-    builder
-        .file("/EMPTY", b"")
-        .file("/ONE", b"1")
-        .file("/BIG.BIN", &noise(20_000, 1));
-    builder
-        .mkdir("/SUB")
-        .mkdir("/SUB/INNER")
-        .file("/SUB/INNER/deep and long name.bin", &noise(3000, 2));
-    builder.files(
-        "/SUB",
-        (0..30).map(|n| (format!("file number {n}"), noise(n * 20, n as u64))),
-    );
+    builder.file("/EMPTY", b"").file("/ONE", b"1").file("/BIG.BIN", &noise(20_000, 1));
+    builder.mkdir("/SUB").mkdir("/SUB/INNER").file("/SUB/INNER/deep and long name.bin", &noise(3000, 2));
+    builder.files("/SUB", (0..30).map(|n| (format!("file number {n}"), noise(n * 20, n as u64))));
     builder.file("/last", b"the end");
     let mut file_system = FileSystem::new(builder.bytes());
     file_system.shrink(6000);
@@ -38,11 +27,7 @@ static FAT16: LazyLock<Vec<u8>> = LazyLock::new(|| build(4096, &["-F", "16", "-s
 static FAT32: LazyLock<Vec<u8>> = LazyLock::new(|| build(40_960, &["-F", "32", "-s", "1"]));
 
 /// Damages a FAT16 and a FAT32 file system, and asserts that the failure is about `path`.
-fn assert_failure(
-    path: &str,
-    damage: impl Fn(&mut FileSystem),
-    is_expected: impl Fn(&Error<MediumError>) -> bool,
-) {
+fn assert_failure(path: &str, damage: impl Fn(&mut FileSystem), is_expected: impl Fn(&Error<MediumError>) -> bool) {
     for bytes in [&*FAT16, &*FAT32] {
         let mut file_system = FileSystem::new(bytes.clone());
         damage(&mut file_system);
@@ -50,12 +35,7 @@ fn assert_failure(
         let (place, error) = result.expect_err("the damage goes unseen");
         assert!(is_expected(&error), "{place}: {error}");
         assert_eq!(place, path, "{error}");
-        assert!(
-            lines
-                .iter()
-                .all(|line| !line.ends_with(&format!(" {path}"))),
-            "a sum of a damaged file"
-        );
+        assert!(lines.iter().all(|line| !line.ends_with(&format!(" {path}"))), "a sum of a damaged file");
     }
 }
 
@@ -70,13 +50,9 @@ fn directory_chain(file_system: &FileSystem) -> Vec<u32> {
 }
 
 /// Damages the chain of a file and that of a directory.
-fn assert_chain_failure(
-    damage: impl Fn(&mut FileSystem, &[u32]),
-    is_expected: impl Fn(&Error<MediumError>) -> bool,
-) {
+fn assert_chain_failure(damage: impl Fn(&mut FileSystem, &[u32]), is_expected: impl Fn(&Error<MediumError>) -> bool) {
     let in_file = |file_system: &mut FileSystem| damage(file_system, &file_chain(file_system));
-    let in_directory =
-        |file_system: &mut FileSystem| damage(file_system, &directory_chain(file_system));
+    let in_directory = |file_system: &mut FileSystem| damage(file_system, &directory_chain(file_system));
     assert_failure("/BIG.BIN", in_file, &is_expected);
     assert_failure("/SUB", in_directory, &is_expected);
 }
@@ -85,10 +61,7 @@ fn assert_chain_failure(
 fn the_undamaged_images_are_fine() {
     for bytes in [&*FAT16, &*FAT32] {
         let outcome = sum_bytes(bytes.clone());
-        assert_eq!(
-            (outcome.lines.len(), outcome.result.unwrap().files),
-            (35, 35)
-        );
+        assert_eq!((outcome.lines.len(), outcome.result.unwrap().files), (35, 35));
     }
 }
 
@@ -116,46 +89,22 @@ fn truncated_chains() {
     assert_failure(
         "/BIG.BIN",
         |file_system| file_system.set_link(file_chain(file_system)[3], file_system.end_mark()),
-        |error| {
-            *error
-                == Error::ChainTruncated {
-                    needed: 40,
-                    found: 4,
-                }
-        },
+        |error| *error == Error::ChainTruncated { needed: 40, found: 4 },
     );
     assert_failure(
         "/BIG.BIN",
         |file_system| file_system.set_size(file_system.entry(BIG), 20_481),
-        |error| {
-            *error
-                == Error::ChainTruncated {
-                    needed: 41,
-                    found: 40,
-                }
-        },
+        |error| *error == Error::ChainTruncated { needed: 41, found: 40 },
     );
     assert_failure(
         "/BIG.BIN",
         |file_system| file_system.set_size(file_system.entry(BIG), u32::MAX),
-        |error| {
-            *error
-                == Error::ChainTruncated {
-                    needed: 1 << 23,
-                    found: 40,
-                }
-        },
+        |error| *error == Error::ChainTruncated { needed: 1 << 23, found: 40 },
     );
     assert_failure(
         "/BIG.BIN",
         |file_system| file_system.set_first_cluster(file_system.entry(BIG), 0),
-        |error| {
-            *error
-                == Error::ChainTruncated {
-                    needed: 40,
-                    found: 0,
-                }
-        },
+        |error| *error == Error::ChainTruncated { needed: 40, found: 0 },
     );
     assert_chain_failure(
         |file_system, chain| file_system.set_link(chain[2], 0),
@@ -167,20 +116,12 @@ fn truncated_chains() {
 fn bad_and_impossible_clusters() {
     assert_chain_failure(
         |file_system, chain| {
-            file_system.set_link(
-                chain[2],
-                if file_system.is_fat32 {
-                    0x0FFF_FFF7
-                } else {
-                    0xFFF7
-                },
-            );
+            file_system.set_link(chain[2], if file_system.is_fat32 { 0x0FFF_FFF7 } else { 0xFFF7 });
         },
         |error| matches!(error, Error::BadCluster { .. }),
     );
     for beyond in [0, 1, 100_000] {
-        let link =
-            move |file_system: &FileSystem| (file_system.clusters() + 2 + beyond).min(0xFFF0);
+        let link = move |file_system: &FileSystem| (file_system.clusters() + 2 + beyond).min(0xFFF0);
         assert_chain_failure(
             |file_system, chain| file_system.set_link(chain[2], link(file_system)),
             |error| matches!(error, Error::LinkOutOfRange { .. }),
@@ -251,9 +192,7 @@ fn directories_that_are_none() {
             entry[20..22].copy_from_slice(&((cluster >> 16) as u16).to_le_bytes());
             entry[26..28].copy_from_slice(&(cluster as u16).to_le_bytes());
             // The long name stays, with the new check sum.
-            let sum = INNER
-                .iter()
-                .fold(0u8, |sum, &byte| sum.rotate_right(1).wrapping_add(byte));
+            let sum = INNER.iter().fold(0u8, |sum, &byte| sum.rotate_right(1).wrapping_add(byte));
             for part in [twin - 32, twin - 64] {
                 file_system.bytes[part + 13] = sum;
             }
@@ -267,14 +206,9 @@ fn directories_that_are_none() {
 
 #[test]
 fn shared_clusters() {
-    for (kib, options) in [
-        (4096, ["-F", "16", "-s", "1"]),
-        (40_960, ["-F", "32", "-s", "1"]),
-    ] {
+    for (kib, options) in [(4096, ["-F", "16", "-s", "1"]), (40_960, ["-F", "32", "-s", "1"])] {
         let mut builder = Builder::new(kib, &options);
-        builder
-            .file("/BIG.BIN", &noise(kib as usize * 600, 1))
-            .file("/TWIN.BIN", b"");
+        builder.file("/BIG.BIN", &noise(kib as usize * 600, 1)).file("/TWIN.BIN", b"");
         let mut file_system = FileSystem::new(builder.bytes());
         let (big, twin) = (file_system.entry(BIG), file_system.entry(b"TWIN    BIN"));
         file_system.set_first_cluster(twin, file_system.first_cluster(big));
@@ -293,10 +227,7 @@ fn a_directory_of_more_than_two_mebibytes() {
     let sub = file_system.first_cluster(file_system.entry(SUB));
     file_system.set_link(sub, file_system.first_cluster(file_system.entry(BIG)));
     let (path, error) = sum_bytes(file_system.bytes).result.unwrap_err();
-    assert_eq!(
-        (path.as_str(), error),
-        ("/SUB", Error::DirectoryTooLarge { blocks: 1 + 4297 })
-    );
+    assert_eq!((path.as_str(), error), ("/SUB", Error::DirectoryTooLarge { blocks: 1 + 4297 }));
 }
 
 #[test]
@@ -318,17 +249,9 @@ fn nesting() {
 #[test]
 fn the_root_directory_of_fat32() {
     for (cluster, is_expected) in [
-        (
-            0u32,
-            (|error| matches!(error, Error::NoSuchCluster { cluster: 0, .. }))
-                as fn(&Error<MediumError>) -> bool,
-        ),
-        (u32::MAX, |error| {
-            matches!(error, Error::NoSuchCluster { .. })
-        }),
-        (5000, |error| {
-            matches!(error, Error::FreeCluster { cluster: 5000 })
-        }),
+        (0u32, (|error| matches!(error, Error::NoSuchCluster { cluster: 0, .. })) as fn(&Error<MediumError>) -> bool),
+        (u32::MAX, |error| matches!(error, Error::NoSuchCluster { .. })),
+        (5000, |error| matches!(error, Error::FreeCluster { cluster: 5000 })),
     ] {
         let mut file_system = FileSystem::new(FAT32.clone());
         file_system.put(44, &cluster.to_le_bytes());
@@ -337,10 +260,7 @@ fn the_root_directory_of_fat32() {
     }
     let mut file_system = FileSystem::new(FAT32.clone());
     file_system.set_link(2, 2);
-    assert_eq!(
-        sum_bytes(file_system.bytes).result,
-        Err((String::new(), Error::ChainLoop { cluster: 2 }))
-    );
+    assert_eq!(sum_bytes(file_system.bytes).result, Err((String::new(), Error::ChainLoop { cluster: 2 })));
 }
 
 #[test]
@@ -350,18 +270,8 @@ fn no_file_system() {
     with_signature[510..512].copy_from_slice(&[0x55, 0xAA]);
     garbage[510] = 0;
     let empty_table = partitioned(&[0; 512], 0x83, 64);
-    for bytes in [
-        vec![],
-        vec![0; 512],
-        vec![0; 1 << 20],
-        garbage,
-        with_signature,
-        empty_table,
-    ] {
-        assert_eq!(
-            sum_bytes(bytes).result,
-            Err((String::new(), Error::NoFileSystem))
-        );
+    for bytes in [vec![], vec![0; 512], vec![0; 1 << 20], garbage, with_signature, empty_table] {
+        assert_eq!(sum_bytes(bytes).result, Err((String::new(), Error::NoFileSystem)));
     }
 }
 
@@ -372,14 +282,8 @@ fn other_file_systems() {
         assert!(error.to_string().contains(what), "{error}");
     };
     unsupported(Builder::new(1440, &["-F", "12"]).bytes(), "FAT12");
-    unsupported(
-        partitioned(&Builder::new(1440, &["-F", "12"]).bytes(), 0x0C, 64),
-        "FAT12",
-    );
-    unsupported(
-        Builder::new(65_536, &["-F", "16", "-S", "4096"]).bytes(),
-        "sectors of 4096 bytes",
-    );
+    unsupported(partitioned(&Builder::new(1440, &["-F", "12"]).bytes(), 0x0C, 64), "FAT12");
+    unsupported(Builder::new(65_536, &["-F", "16", "-S", "4096"]).bytes(), "sectors of 4096 bytes");
     unsupported(partitioned(&[0; 4096], 0xEE, 64), "GUID");
     for (name, what) in [(b"EXFAT   ", "exFAT"), (b"NTFS    ", "NTFS")] {
         let mut file_system = FileSystem::new(FAT16.clone());
@@ -406,17 +310,10 @@ fn boot_sectors_that_contradict_themselves() {
         for partition in [false, true] {
             let mut bytes = FAT16.clone();
             bytes[field..field + value.len()].copy_from_slice(value);
-            let bytes = if partition {
-                partitioned(&bytes, 6, 100)
-            } else {
-                bytes
-            };
+            let bytes = if partition { partitioned(&bytes, 6, 100) } else { bytes };
             let (_, error) = sum_bytes(bytes).result.unwrap_err();
             let block = if partition { 100 } else { 0 };
-            assert!(
-                matches!(error, Error::BootSector { block: at, .. } if at == block),
-                "{field}: {error}"
-            );
+            assert!(matches!(error, Error::BootSector { block: at, .. } if at == block), "{field}: {error}");
         }
     }
     for (field, value) in [(32, 0u32), (36, 0), (36, 1), (36, u32::MAX)] {
@@ -424,18 +321,12 @@ fn boot_sectors_that_contradict_themselves() {
         bytes[19..21].fill(0);
         bytes[field..field + 4].copy_from_slice(&value.to_le_bytes());
         let (_, error) = sum_bytes(bytes).result.unwrap_err();
-        assert!(
-            matches!(error, Error::BootSector { .. }),
-            "{field}: {error}"
-        );
+        assert!(matches!(error, Error::BootSector { .. }), "{field}: {error}");
     }
     let mut card = partitioned(&FAT16, 6, 100);
     card[100 * 512..101 * 512].fill(0xA5);
     let (_, error) = sum_bytes(card).result.unwrap_err();
-    assert!(
-        matches!(error, Error::BootSector { block: 100, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::BootSector { block: 100, .. }), "{error}");
 }
 
 #[test]
@@ -443,35 +334,19 @@ fn truncated_cards() {
     let blocks = (FAT16.len() / 512) as u32;
     let mut card = partitioned(&FAT16, 6, 100);
     card.truncate(card.len() - 512);
-    let expected = Error::PartitionBeyondCard {
-        first: 100,
-        blocks,
-        card: blocks + 99,
-    };
+    let expected = Error::PartitionBeyondCard { first: 100, blocks, card: blocks + 99 };
     assert_eq!(sum_bytes(card).result, Err((String::new(), expected)));
 
     let mut file_system = FAT16.clone();
     file_system.truncate(1 << 20);
-    let expected = Error::FileSystemBeyondEnd {
-        blocks,
-        available: 2048,
-    };
-    assert_eq!(
-        sum_bytes(file_system.clone()).result,
-        Err((String::new(), expected.clone()))
-    );
-    assert_eq!(
-        sum_bytes(partitioned(&file_system, 6, 100)).result,
-        Err((String::new(), expected))
-    );
+    let expected = Error::FileSystemBeyondEnd { blocks, available: 2048 };
+    assert_eq!(sum_bytes(file_system.clone()).result, Err((String::new(), expected.clone())));
+    assert_eq!(sum_bytes(partitioned(&file_system, 6, 100)).result, Err((String::new(), expected)));
 
     let mut card = partitioned(&FAT16, 6, 100);
     card[446 + 16 + 8..][..8].fill(0xFF);
     let (_, error) = sum_bytes(card).result.unwrap_err();
-    assert!(
-        matches!(error, Error::PartitionBeyondCard { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::PartitionBeyondCard { .. }), "{error}");
 }
 
 #[test]
@@ -509,21 +384,14 @@ fn damage(file_system: &mut FileSystem, (region, place): (usize, usize), value: 
         0 => (0, 512),
         1 => (file_system.fat, 512),
         2 => (file_system.root, 512),
-        _ => (
-            file_system.cluster(inner_cluster(file_system)),
-            file_system.cluster_length,
-        ),
+        _ => (file_system.cluster(inner_cluster(file_system)), file_system.cluster_length),
     };
     file_system.bytes[start + place % length] ^= value;
 }
 
 /// A cluster of a subdirectory.
 fn inner_cluster(file_system: &FileSystem) -> u32 {
-    let original = if file_system.is_fat32 {
-        &*FAT32
-    } else {
-        &*FAT16
-    };
+    let original = if file_system.is_fat32 { &*FAT32 } else { &*FAT16 };
     let original = FileSystem::new(original.clone());
     original.first_cluster(original.entry(INNER))
 }

@@ -16,17 +16,9 @@ pub(crate) fn tool(name: &str, arguments: impl IntoIterator<Item = impl AsRef<Os
         .args(arguments)
         .env("LC_ALL", "C.UTF-8")
         .env("MTOOLS_SKIP_CHECK", "1")
-        .env(
-            "PATH",
-            format!(
-                "{}:/usr/sbin:/sbin",
-                std::env::var("PATH").unwrap_or_default()
-            ),
-        )
+        .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
         .output()
-        .unwrap_or_else(|error| {
-            panic!("cannot run {name} ({error}); install the packages dosfstools and mtools")
-        });
+        .unwrap_or_else(|error| panic!("cannot run {name} ({error}); install the packages dosfstools and mtools"));
     assert!(
         output.status.success(),
         "{name} failed: {}{}",
@@ -51,22 +43,11 @@ impl Builder {
         let size = kib.to_string();
         arguments.extend([OsStr::new("-C"), image.as_os_str(), OsStr::new(&size)]);
         tool("mkfs.fat", arguments);
-        Self {
-            directory,
-            image,
-            files: Vec::new(),
-        }
+        Self { directory, image, files: Vec::new() }
     }
 
     pub(crate) fn mkdir(&mut self, path: &str) -> &mut Self {
-        tool(
-            "mmd",
-            [
-                OsStr::new("-i"),
-                self.image.as_os_str(),
-                OsStr::new(&format!("::{path}")),
-            ],
-        );
+        tool("mmd", [OsStr::new("-i"), self.image.as_os_str(), OsStr::new(&format!("::{path}"))]);
         self
     }
 
@@ -77,11 +58,7 @@ impl Builder {
     }
 
     /// Copies several files into the same directory.
-    pub(crate) fn files(
-        &mut self,
-        directory: &str,
-        files: impl IntoIterator<Item = (String, Vec<u8>)>,
-    ) -> &mut Self {
+    pub(crate) fn files(&mut self, directory: &str, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> &mut Self {
         let host = self.directory.path().join("files");
         fs::create_dir(&host).unwrap();
         let mut arguments = vec!["-i".into(), self.image.clone().into_os_string()];
@@ -104,9 +81,7 @@ impl Builder {
     /// The lines expected, in the order in which the files were added.
     pub(crate) fn lines(&self) -> Vec<String> {
         let line = |(path, contents): &(String, Vec<u8>)| {
-            let hash = Sha256::digest(contents)
-                .iter()
-                .fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
+            let hash = Sha256::digest(contents).iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
             format!("SUM {hash} {} {path}", contents.len())
         };
         self.files.iter().map(line).collect()
@@ -115,11 +90,7 @@ impl Builder {
     pub(crate) fn totals(&self) -> Totals {
         Totals {
             files: self.files.len() as u32,
-            bytes: self
-                .files
-                .iter()
-                .map(|(_, contents)| contents.len() as u64)
-                .sum(),
+            bytes: self.files.iter().map(|(_, contents)| contents.len() as u64).sum(),
         }
     }
 }
@@ -128,9 +99,7 @@ impl Builder {
 pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u32
     };
     let mut bytes = Vec::with_capacity(length + 4);
@@ -205,11 +174,7 @@ impl Source for Disk {
     }
 
     fn read(&mut self, first: u32, count: u32) -> Result<&[u8], MediumError> {
-        if let Some(place) = self
-            .announced
-            .iter()
-            .position(|&request| request == (first, count))
-        {
+        if let Some(place) = self.announced.iter().position(|&request| request == (first, count)) {
             assert_eq!(place, 0, "announced requests are read in order");
             self.announced.pop_front();
         }
@@ -219,10 +184,7 @@ impl Source for Disk {
         assert!((1..=MAX_REQUEST).contains(&count));
         let end = first.checked_add(count).unwrap();
         assert!(end <= self.blocks(), "read beyond the end");
-        if self
-            .defect
-            .is_some_and(|defect| (first..end).contains(&defect))
-        {
+        if self.defect.is_some_and(|defect| (first..end).contains(&defect)) {
             return Err(MediumError);
         }
         Ok(&self.bytes[first as usize * BLOCK..end as usize * BLOCK])
@@ -280,37 +242,17 @@ pub(crate) struct FileSystem {
 impl FileSystem {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let number = |offset: usize, length: usize| {
-            bytes[offset..offset + length]
-                .iter()
-                .rev()
-                .fold(0, |value, &byte| value << 8 | usize::from(byte))
+            bytes[offset..offset + length].iter().rev().fold(0, |value, &byte| value << 8 | usize::from(byte))
         };
         let is_fat32 = number(22, 2) == 0;
         let fat = number(14, 2) * BLOCK;
-        let fat_length = if is_fat32 {
-            number(36, 4)
-        } else {
-            number(22, 2)
-        } * BLOCK;
+        let fat_length = if is_fat32 { number(36, 4) } else { number(22, 2) } * BLOCK;
         let fats = number(16, 1);
         let after_fats = fat + fats * fat_length;
         let data = after_fats + number(17, 2) * 32;
         let cluster_length = number(13, 1) * BLOCK;
-        let root = if is_fat32 {
-            data + (number(44, 4) - 2) * cluster_length
-        } else {
-            after_fats
-        };
-        Self {
-            bytes,
-            is_fat32,
-            fat,
-            fat_length,
-            fats,
-            root,
-            data,
-            cluster_length,
-        }
+        let root = if is_fat32 { data + (number(44, 4) - 2) * cluster_length } else { after_fats };
+        Self { bytes, is_fat32, fat, fat_length, fats, root, data, cluster_length }
     }
 
     /// Leaves off all but the first `clusters` clusters.
@@ -318,10 +260,7 @@ impl FileSystem {
     /// Thus come FAT32 file systems with fewer of them than mtools is willing to fill.
     pub(crate) fn shrink(&mut self, clusters: u32) {
         let length = self.data + clusters as usize * self.cluster_length;
-        assert!(
-            self.bytes[length..].iter().all(|&byte| byte == 0),
-            "nothing is lost"
-        );
+        assert!(self.bytes[length..].iter().all(|&byte| byte == 0), "nothing is lost");
         self.bytes.truncate(length);
         self.put(19, &[0; 2]);
         self.put(32, &((length / BLOCK) as u32).to_le_bytes());
@@ -344,10 +283,7 @@ impl FileSystem {
     /// The offset of the first entry of this short name.
     pub(crate) fn entry(&self, name: &[u8; 11]) -> usize {
         let is_it = |&at: &usize| self.bytes[at..].starts_with(name) && self.bytes[at + 11] != 0x0F;
-        (self.root..self.bytes.len())
-            .step_by(32)
-            .find(is_it)
-            .unwrap_or_else(|| panic!("no {name:?}"))
+        (self.root..self.bytes.len()).step_by(32).find(is_it).unwrap_or_else(|| panic!("no {name:?}"))
     }
 
     pub(crate) fn first_cluster(&self, entry: usize) -> u32 {
@@ -376,9 +312,7 @@ impl FileSystem {
             u32::from_le_bytes(self.bytes[at..at + 4].try_into().unwrap()) & 0x0FFF_FFFF
         } else {
             let at = self.fat + 2 * cluster;
-            u32::from(u16::from_le_bytes(
-                self.bytes[at..at + 2].try_into().unwrap(),
-            ))
+            u32::from(u16::from_le_bytes(self.bytes[at..at + 2].try_into().unwrap()))
         }
     }
 
@@ -400,10 +334,7 @@ impl FileSystem {
 
     pub(crate) fn chain(&self, first: u32) -> Vec<u32> {
         let is_cluster = |&link: &u32| (2..self.clusters() + 2).contains(&link);
-        std::iter::successors(Some(first), |&cluster| {
-            Some(self.link(cluster)).filter(is_cluster)
-        })
-        .collect()
+        std::iter::successors(Some(first), |&cluster| Some(self.link(cluster)).filter(is_cluster)).collect()
     }
 
     /// Moves a file's clusters: what was the `order[n]`-th by place becomes the `n`-th of the chain.
@@ -411,10 +342,7 @@ impl FileSystem {
         let entry = self.entry(name);
         let chain = self.chain(self.first_cluster(entry));
         let old = self.bytes.clone();
-        let new: Vec<u32> = order(chain.len())
-            .into_iter()
-            .map(|index| chain[index])
-            .collect();
+        let new: Vec<u32> = order(chain.len()).into_iter().map(|index| chain[index]).collect();
         for (index, (&from, &to)) in chain.iter().zip(&new).enumerate() {
             let (source, target) = (self.cluster(from), self.cluster(to));
             self.put(target, &old[source..source + self.cluster_length]);

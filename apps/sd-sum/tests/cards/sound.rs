@@ -6,41 +6,20 @@ use std::os::unix::fs::FileExt;
 
 use zelkova_sd_sum::{BLOCK, Buffers, IN_FLIGHT, MAX_REQUEST, Source, Totals, sum};
 
-use crate::images::{
-    Builder, Disk, FileSystem, assert_sums, noise, partitioned, sum_bytes, sum_disk,
-};
+use crate::images::{Builder, Disk, FileSystem, assert_sums, noise, partitioned, sum_bytes, sum_disk};
 
 /// A bit of everything.
 fn mixed(kib: u32, options: &[&str]) -> Builder {
     let mut builder = Builder::new(kib, options);
-    builder
-        .file("/EMPTY", b"")
-        .file("/1 byte", b"1")
-        .file("/Block of 512 bytes.bin", &noise(512, 1));
+    builder.file("/EMPTY", b"").file("/1 byte", b"1").file("/Block of 512 bytes.bin", &noise(512, 1));
     builder.file("/larger.bin", &noise(1_234_567, 2));
-    builder
-        .file("/Grüße aus Łódź, 你好.txt", "Grüße".as_bytes())
-        .file("/Ä.TXT", b"Ae")
-        .file("/ö.txt", b"oe");
-    builder.file(
-        "/a name of so many letters that it needs several entries of thirteen each.text",
-        b"long",
-    );
+    builder.file("/Grüße aus Łódź, 你好.txt", "Grüße".as_bytes()).file("/Ä.TXT", b"Ae").file("/ö.txt", b"oe");
+    builder.file("/a name of so many letters that it needs several entries of thirteen each.text", b"long");
     let mut path = String::new();
-    for level in [
-        "one",
-        "Level two",
-        "THREE",
-        "vier",
-        "cinq à la carte",
-        "six",
-    ] {
+    for level in ["one", "Level two", "THREE", "vier", "cinq à la carte", "six"] {
         path = format!("{path}/{level}");
         builder.mkdir(&path);
-        builder.file(
-            &format!("{path}/in {level}.bin"),
-            &noise(3000, level.len() as u64),
-        );
+        builder.file(&format!("{path}/in {level}.bin"), &noise(3000, level.len() as u64));
     }
     builder.mkdir("/empty directory");
     builder
@@ -50,16 +29,8 @@ fn mixed(kib: u32, options: &[&str]) -> Builder {
 fn fat16_and_fat32_with_and_without_a_partition_table() {
     for (kib, options, kinds) in [
         (16_384, &["-F", "16", "-n", "LABEL"][..], [0x06, 0x0E]),
-        (
-            16_384,
-            &["-F", "16", "-s", "1", "-f", "1", "-r", "2048"],
-            [0x04, 0x06],
-        ),
-        (
-            65_536,
-            &["-F", "32", "-s", "1", "-n", "LABEL"],
-            [0x0B, 0x0C],
-        ),
+        (16_384, &["-F", "16", "-s", "1", "-f", "1", "-r", "2048"], [0x04, 0x06]),
+        (65_536, &["-F", "32", "-s", "1", "-n", "LABEL"], [0x0B, 0x0C]),
         // The boot sector holds a partition table that says nothing.
         (16_384, &["-F", "16", "--mbr=yes"], [0x0E, 0x0E]),
         // Sizes that are no power of two, nor a whole number of clusters.
@@ -87,10 +58,7 @@ fn a_small_file_system_that_is_fat32_by_its_fat_and_fat16_by_its_clusters() {
         file_system.shrink(clusters);
         file_system.check();
         assert_sums(sum_bytes(file_system.bytes.clone()), &builder);
-        assert_sums(
-            sum_bytes(partitioned(&file_system.bytes, 0x0B, 63)),
-            &builder,
-        );
+        assert_sums(sum_bytes(partitioned(&file_system.bytes, 0x0B, 63)), &builder);
     }
 }
 
@@ -99,39 +67,18 @@ fn an_empty_file_system() {
     let builder = Builder::new(16_384, &["-F", "16", "-n", "LABEL"]);
     let outcome = sum_bytes(builder.bytes());
     assert_eq!(outcome.result, Ok(Totals::default()));
-    assert_eq!(
-        outcome.result.unwrap().to_string(),
-        "sd-sum: 0 files, 0 bytes"
-    );
+    assert_eq!(outcome.result.unwrap().to_string(), "sd-sum: 0 files, 0 bytes");
 }
 
 #[test]
 fn files_come_in_the_order_of_the_directory_depth_first() {
     let mut builder = Builder::new(16_384, &["-F", "16"]);
-    builder
-        .file("/first", b"1")
-        .mkdir("/a")
-        .file("/a/second", b"2")
-        .mkdir("/a/b")
-        .file("/a/b/third", b"3");
-    builder
-        .file("/a/fourth", b"4")
-        .mkdir("/c")
-        .file("/c/fifth", b"5")
-        .file("/sixth", b"6");
+    builder.file("/first", b"1").mkdir("/a").file("/a/second", b"2").mkdir("/a/b").file("/a/b/third", b"3");
+    builder.file("/a/fourth", b"4").mkdir("/c").file("/c/fifth", b"5").file("/sixth", b"6");
     // Deleted entries, long and short, leave gaps that are passed over.
-    builder
-        .file("/some long name that is deleted", b"")
-        .file("/last", b"7");
+    builder.file("/some long name that is deleted", b"").file("/last", b"7");
     let image = builder.image.clone();
-    crate::images::tool(
-        "mdel",
-        [
-            "-i",
-            image.to_str().unwrap(),
-            "::/some long name that is deleted",
-        ],
-    );
+    crate::images::tool("mdel", ["-i", image.to_str().unwrap(), "::/some long name that is deleted"]);
     let mut expected = builder.lines();
     expected.retain(|line| !line.contains("deleted"));
     assert_eq!(sum_bytes(builder.bytes()).lines, expected);
@@ -139,14 +86,9 @@ fn files_come_in_the_order_of_the_directory_depth_first() {
 
 #[test]
 fn sizes_around_clusters_and_requests() {
-    let sizes = [
-        511, 512, 513, 2047, 2048, 2049, 65_535, 65_536, 65_537, 131_071, 131_073,
-    ];
+    let sizes = [511, 512, 513, 2047, 2048, 2049, 65_535, 65_536, 65_537, 131_071, 131_073];
     let mut builder = Builder::new(16_384, &["-F", "16", "-s", "4"]);
-    builder.files(
-        "",
-        sizes.map(|size| (format!("size {size}"), noise(size, size as u64))),
-    );
+    builder.files("", sizes.map(|size| (format!("size {size}"), noise(size, size as u64))));
     assert_sums(sum_bytes(builder.bytes()), &builder);
 }
 
@@ -156,12 +98,7 @@ fn two_thousand_files_in_a_directory() {
         let mut builder = Builder::new(65_536, options);
         builder.mkdir("/many");
         // The first letters tell them apart, as mtools needs hours to find short names for 2,000 equal beginnings.
-        let file = |n: usize| {
-            (
-                format!("{n:04} is the number of this file.txt"),
-                noise(n % 1500, n as u64),
-            )
-        };
+        let file = |n: usize| (format!("{n:04} is the number of this file.txt"), noise(n % 1500, n as u64));
         builder.files("/many", (0..2000).map(file));
         let mut disk = Disk::new(builder.bytes());
         let outcome = sum_disk(&mut disk);
@@ -179,9 +116,7 @@ fn many_subdirectories() {
     let arguments = names.iter().map(|name| format!("::/{name}"));
     let image = builder.image.to_str().unwrap().to_owned();
     crate::images::tool("mmd", ["-i".to_owned(), image].into_iter().chain(arguments));
-    builder
-        .file("/directory 0/first", b"1")
-        .file("/directory 299/last", b"2");
+    builder.file("/directory 0/first", b"1").file("/directory 299/last", b"2");
     assert_eq!(sum_bytes(builder.bytes()).lines, builder.lines());
 }
 
@@ -191,19 +126,11 @@ type Order<'a> = &'a dyn Fn(usize) -> Vec<usize>;
 #[test]
 fn a_large_file_however_fragmented_is_read_in_large_requests() {
     const NAME: &[u8; 11] = b"LARGE   BIN";
-    let every_other = |n: usize| {
-        (0..n)
-            .step_by(2)
-            .chain((1..n).step_by(2))
-            .collect::<Vec<_>>()
-    };
+    let every_other = |n: usize| (0..n).step_by(2).chain((1..n).step_by(2)).collect::<Vec<_>>();
     let backwards = |n: usize| (0..n).rev().collect::<Vec<_>>();
     let pieces_of_eight = |n: usize| {
         let pieces: Vec<usize> = (0..n.div_ceil(8)).rev().collect();
-        pieces
-            .into_iter()
-            .flat_map(|piece| (piece * 8)..(piece * 8 + 8).min(n))
-            .collect::<Vec<_>>()
+        pieces.into_iter().flat_map(|piece| (piece * 8)..(piece * 8 + 8).min(n)).collect::<Vec<_>>()
     };
     let shuffled = |n: usize| {
         let mut order: Vec<usize> = (0..n).collect();
@@ -212,10 +139,7 @@ fn a_large_file_however_fragmented_is_read_in_large_requests() {
         }
         order
     };
-    for (options, cluster) in [
-        (&["-F", "16", "-s", "4"], 4u64),
-        (&["-F", "32", "-s", "1"], 1),
-    ] {
+    for (options, cluster) in [(&["-F", "16", "-s", "4"], 4u64), (&["-F", "32", "-s", "1"], 1)] {
         let mut builder = Builder::new(49_152, options);
         builder.file("/LARGE.BIN", &noise(33_554_431, 3));
         let bytes = builder.bytes();
@@ -236,16 +160,8 @@ fn a_large_file_however_fragmented_is_read_in_large_requests() {
             let mut disk = Disk::new(file_system.bytes);
             assert_sums(sum_disk(&mut disk), &builder);
             assert_eq!(disk.most_announced, IN_FLIGHT);
-            assert!(
-                disk.requests <= requests + metadata,
-                "{name}: {} requests for {requests}",
-                disk.requests
-            );
-            assert!(
-                disk.blocks_read <= 4 * 65_536 || name == "shuffled",
-                "{name}: {} blocks",
-                disk.blocks_read
-            );
+            assert!(disk.requests <= requests + metadata, "{name}: {} requests for {requests}", disk.requests);
+            assert!(disk.blocks_read <= 4 * 65_536 || name == "shuffled", "{name}: {} blocks", disk.blocks_read);
         }
     }
 }
@@ -253,10 +169,7 @@ fn a_large_file_however_fragmented_is_read_in_large_requests() {
 #[test]
 fn what_is_harmless_is_let_pass() {
     let mut builder = Builder::new(40_960, &["-F", "32", "-s", "1"]);
-    builder
-        .file("/A.BIN", &noise(5000, 1))
-        .file("/B.BIN", &noise(5000, 2))
-        .file("/EMPTY", b"");
+    builder.file("/A.BIN", &noise(5000, 1)).file("/B.BIN", &noise(5000, 2)).file("/EMPTY", b"");
     let mut file_system = FileSystem::new(builder.bytes());
 
     // The information sector is but a hint, and so is what is in the upper four bits of a link.
@@ -284,17 +197,12 @@ fn what_is_harmless_is_let_pass() {
 #[test]
 fn a_name_is_not_that_of_an_earlier_entry() {
     let mut builder = Builder::new(16_384, &["-F", "16"]);
-    builder
-        .file("/a long name to begin with", b"1")
-        .file("/PLAIN", b"2");
+    builder.file("/a long name to begin with", b"1").file("/PLAIN", b"2");
     let mut file_system = FileSystem::new(builder.bytes());
     let long = file_system.entry(b"ALONGN~1   ");
     let plain = file_system.entry(b"PLAIN      ");
     // Gives the plain entry a short name with the check sum that the long name has.
-    let sum = |name: &[u8]| {
-        name.iter()
-            .fold(0u8, |sum, &byte| sum.rotate_right(1).wrapping_add(byte))
-    };
+    let sum = |name: &[u8]| name.iter().fold(0u8, |sum, &byte| sum.rotate_right(1).wrapping_add(byte));
     let wanted = sum(&file_system.bytes[long..long + 11]);
     let name = (b'A'..=b'Z')
         .flat_map(|a| (b'A'..=b'Z').flat_map(move |b| (b'A'..=b'Z').map(move |c| [a, b, c])))
@@ -305,10 +213,7 @@ fn a_name_is_not_that_of_an_earlier_entry() {
     let extension = std::str::from_utf8(&name[8..]).unwrap();
     let lines = sum_bytes(file_system.bytes).lines;
     assert!(lines[0].ends_with(" /a long name to begin with"));
-    assert!(
-        lines[1].ends_with(&format!(" /PLAIN.{extension}")),
-        "{lines:?}"
-    );
+    assert!(lines[1].ends_with(&format!(" /PLAIN.{extension}")), "{lines:?}");
 }
 
 #[test]
@@ -339,8 +244,7 @@ impl Source for SparseImage {
 
     fn read(&mut self, first: u32, count: u32) -> io::Result<&[u8]> {
         let bytes = &mut self.buffer[..count as usize * BLOCK];
-        self.file
-            .read_exact_at(bytes, u64::from(first) * BLOCK as u64)?;
+        self.file.read_exact_at(bytes, u64::from(first) * BLOCK as u64)?;
         Ok(bytes)
     }
 }
@@ -348,22 +252,11 @@ impl Source for SparseImage {
 #[test]
 fn a_high_capacity_card() {
     let mut builder = Builder::new(6 << 20, &["-F", "32", "-s", "8"]);
-    let image = File::options()
-        .read(true)
-        .write(true)
-        .open(&builder.image)
-        .unwrap();
+    let image = File::options().read(true).write(true).open(&builder.image).unwrap();
     // The next cluster to be allocated is one beyond 4 GiB.
-    image
-        .write_all_at(&1_500_000u32.to_le_bytes(), 512 + 492)
-        .unwrap();
-    builder
-        .mkdir("/far")
-        .file("/far/away.bin", &noise(200_000, 5));
-    let mut source = SparseImage {
-        file: image,
-        buffer: vec![0; MAX_REQUEST as usize * BLOCK],
-    };
+    image.write_all_at(&1_500_000u32.to_le_bytes(), 512 + 492).unwrap();
+    builder.mkdir("/far").file("/far/away.bin", &noise(200_000, 5));
+    let mut source = SparseImage { file: image, buffer: vec![0; MAX_REQUEST as usize * BLOCK] };
     let mut lines = vec![];
     let totals = sum(&mut source, &mut Buffers::new(), |file| {
         lines.push(file.to_string());

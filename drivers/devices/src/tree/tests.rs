@@ -24,11 +24,7 @@ fn compile(source: &str) -> Blob {
         .stdout(Stdio::piped())
         .spawn()
         .expect("dtc does not start; install the package device-tree-compiler");
-    dtc.stdin
-        .take()
-        .unwrap()
-        .write_all(source.as_bytes())
-        .unwrap();
+    dtc.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
     let output = dtc.wait_with_output().unwrap();
     assert!(output.status.success(), "dtc refuses the source");
     output.stdout
@@ -50,16 +46,7 @@ fn use_all(blob: &[u8]) {
             device.is_compatible("");
         }
     }
-    for name in [
-        "",
-        "/",
-        "amba",
-        "serial0",
-        "mmc0",
-        "timer@f8001000",
-        "aliases",
-        "none",
-    ] {
+    for name in ["", "/", "amba", "serial0", "mmc0", "timer@f8001000", "aliases", "none"] {
         let _ = tree.device(name);
     }
 }
@@ -88,13 +75,7 @@ fn devices_agree_with_the_manual() {
 fn clocks_and_resets_are_those_of_the_device() {
     let sd = board().device("mmc0").unwrap();
     assert_eq!(sd.clocks, [Clock::Sdio0, Clock::Sdio0Aper]);
-    assert_eq!(
-        sd.resets
-            .iter()
-            .map(|reset| reset.id())
-            .collect::<std::vec::Vec<_>>(),
-        [192, 196]
-    );
+    assert_eq!(sd.resets.iter().map(|reset| reset.id()).collect::<std::vec::Vec<_>>(), [192, 196]);
     let timer = board().device("timer0").unwrap();
     assert_eq!(timer.clocks, [Clock::Cpu1x]);
     assert!(timer.resets.is_empty());
@@ -102,11 +83,7 @@ fn clocks_and_resets_are_those_of_the_device() {
 
 #[test]
 fn aliases_name_the_same_devices() {
-    for (alias, name) in [
-        ("serial0", "serial@e0001000"),
-        ("mmc0", "mmc@e0100000"),
-        ("timer1", "timer@f8002000"),
-    ] {
+    for (alias, name) in [("serial0", "serial@e0001000"), ("mmc0", "mmc@e0100000"), ("timer1", "timer@f8002000")] {
         assert_eq!(board().device(alias), board().device(name));
     }
 }
@@ -114,35 +91,17 @@ fn aliases_name_the_same_devices() {
 #[test]
 fn what_is_no_device_is_not_handed_out() {
     let error = |name| board().device(name).unwrap_err();
-    for name in [
-        "serial",
-        "amba",
-        "/",
-        "",
-        "memory@0",
-        "clkc@100",
-        "cpu@0",
-        "serial@E0001000",
-    ] {
+    for name in ["serial", "amba", "/", "", "memory@0", "clkc@100", "cpu@0", "serial@E0001000"] {
         assert_eq!(error(name), DeviceError::NoSuchDevice, "{name}");
     }
     assert_eq!(error("mmc@e0101000"), DeviceError::Disabled);
-    assert_eq!(
-        error("interrupt-controller@f8f01000"),
-        DeviceError::Reserved { base: 0xf8f0_1000 }
-    );
+    assert_eq!(error("interrupt-controller@f8f01000"), DeviceError::Reserved { base: 0xf8f0_1000 });
 }
 
 #[test]
 fn every_device_is_listed() {
     assert_eq!(board().devices().count(), 11);
-    assert_eq!(
-        board()
-            .devices()
-            .filter(|(_, device)| device.is_ok())
-            .count(),
-        8
-    );
+    assert_eq!(board().devices().filter(|(_, device)| device.is_ok()).count(), 8);
 }
 
 /// A board of one bus with one device that has these properties.
@@ -162,38 +121,17 @@ const IDENTITY: &str = "ranges; #address-cells = <1>; #size-cells = <1>;";
 
 fn error_of(bus: &str, device: &str) -> DeviceError {
     let blob = one_device(bus, device);
-    DeviceTree::new(&blob)
-        .unwrap()
-        .device("x@e0000000")
-        .unwrap_err()
+    DeviceTree::new(&blob).unwrap().device("x@e0000000").unwrap_err()
 }
 
 #[test]
 fn damaged_properties_are_named() {
     let property = |property| DeviceError::Property { property };
-    for reg in [
-        "<1>",
-        "<1 2 3>",
-        "[00]",
-        "<0xe0000000 0>",
-        "<0xfffff000 0x2000>",
-    ] {
-        assert_eq!(
-            error_of(IDENTITY, &format!("reg = {reg};")),
-            property("reg")
-        );
+    for reg in ["<1>", "<1 2 3>", "[00]", "<0xe0000000 0>", "<0xfffff000 0x2000>"] {
+        assert_eq!(error_of(IDENTITY, &format!("reg = {reg};")), property("reg"));
     }
-    assert_eq!(
-        error_of("ranges;", "reg = <0xe0000000 0x1000>;"),
-        property("reg")
-    );
-    for interrupts in [
-        "<0 1>",
-        "<1 1 4>",
-        "<0 64 4>",
-        "<0 0xffffffff 4>",
-        "[00 01]",
-    ] {
+    assert_eq!(error_of("ranges;", "reg = <0xe0000000 0x1000>;"), property("reg"));
+    for interrupts in ["<0 1>", "<1 1 4>", "<0 64 4>", "<0 0xffffffff 4>", "[00 01]"] {
         let device = format!("interrupts = {interrupts};");
         assert_eq!(error_of(IDENTITY, &device), property("interrupts"));
     }
@@ -202,15 +140,9 @@ fn damaged_properties_are_named() {
         assert_eq!(error_of(IDENTITY, &device), property("clocks"));
     }
     // The clock controller is no reset controller.
-    assert_eq!(
-        error_of(IDENTITY, "resets = <&clkc 192>;"),
-        property("resets")
-    );
+    assert_eq!(error_of(IDENTITY, "resets = <&clkc 192>;"), property("resets"));
     let many = "<&clkc 6>, <&clkc 6>, <&clkc 6>, <&clkc 6>, <&clkc 6>";
-    assert_eq!(
-        error_of(IDENTITY, &format!("clocks = {many};")),
-        property("clocks")
-    );
+    assert_eq!(error_of(IDENTITY, &format!("clocks = {many};")), property("clocks"));
 }
 
 #[test]
@@ -220,19 +152,13 @@ fn memory_is_no_device() {
         assert_eq!(error_of(IDENTITY, &device), DeviceError::Reserved { base });
     }
     let around = "reg = <0xf8000000 0x1000000>;";
-    assert_eq!(
-        error_of(IDENTITY, around),
-        DeviceError::Reserved { base: 0xf800_0000 }
-    );
+    assert_eq!(error_of(IDENTITY, around), DeviceError::Reserved { base: 0xf800_0000 });
 }
 
 #[test]
 fn buses_that_translate_addresses_have_no_devices() {
     let translated = "ranges = <0 0xe0000000 0x1000>; #address-cells = <1>; #size-cells = <1>;";
-    assert_eq!(
-        error_of(translated, "reg = <0 0x1000>;"),
-        DeviceError::NoSuchDevice
-    );
+    assert_eq!(error_of(translated, "reg = <0 0x1000>;"), DeviceError::NoSuchDevice);
 }
 
 #[test]
@@ -251,10 +177,7 @@ fn names_must_be_unique_or_have_an_alias() {
 #[test]
 fn truncated_blobs_are_refused() {
     for length in 0..BOARD.len() {
-        assert!(
-            DeviceTree::new(&BOARD[..length]).is_err(),
-            "{length} bytes are accepted"
-        );
+        assert!(DeviceTree::new(&BOARD[..length]).is_err(), "{length} bytes are accepted");
     }
     let mut longer = BOARD.clone();
     longer.extend([0xff; 100]);
@@ -270,41 +193,17 @@ fn headers_are_checked() {
     };
     let length = BOARD.len();
     assert_eq!(with(0, 0), BlobError::Magic { found: 0 });
-    assert_eq!(
-        with(4, u32::MAX),
-        BlobError::Truncated {
-            length,
-            total: u32::MAX
-        }
-    );
+    assert_eq!(with(4, u32::MAX), BlobError::Truncated { length, total: u32::MAX });
     assert_eq!(with(4, 8), BlobError::Truncated { length, total: 8 });
-    assert_eq!(
-        with(8, u32::MAX - 3),
-        BlobError::Block { block: "structure" }
-    );
+    assert_eq!(with(8, u32::MAX - 3), BlobError::Block { block: "structure" });
     assert_eq!(with(8, 0x39), BlobError::Block { block: "structure" });
     assert_eq!(with(12, u32::MAX), BlobError::Block { block: "strings" });
-    assert_eq!(
-        with(20, 16),
-        BlobError::Version {
-            version: 16,
-            compatible: 16
-        }
-    );
-    assert_eq!(
-        with(24, 18),
-        BlobError::Version {
-            version: 17,
-            compatible: 18
-        }
-    );
+    assert_eq!(with(20, 16), BlobError::Version { version: 16, compatible: 16 });
+    assert_eq!(with(24, 18), BlobError::Version { version: 17, compatible: 18 });
     assert_eq!(with(32, u32::MAX), BlobError::Block { block: "strings" });
     assert_eq!(with(36, 4), BlobError::Name { offset: 0 });
     assert_eq!(with(36, 8), BlobError::Unfinished { offset: 8 });
-    assert_eq!(
-        DeviceTree::new(&[]).map(|_| ()).unwrap_err(),
-        BlobError::NoHeader { length: 0 }
-    );
+    assert_eq!(DeviceTree::new(&[]).map(|_| ()).unwrap_err(), BlobError::NoHeader { length: 0 });
 }
 
 /// A blob around these words of structure and the string `x`.
@@ -312,18 +211,7 @@ fn structure(words: &[u32]) -> Result<(), BlobError> {
     let strings = b"x\0#size-cells\0\0";
     let nodes = words.len() as u32 * 4;
     let total = 40 + nodes + strings.len() as u32;
-    let header = [
-        0xd00d_feed,
-        total,
-        40,
-        40 + nodes,
-        0,
-        17,
-        16,
-        0,
-        strings.len() as u32,
-        nodes,
-    ];
+    let header = [0xd00d_feed, total, 40, 40 + nodes, 0, 17, 16, 0, strings.len() as u32, nodes];
     let mut blob = Blob::new();
     for word in header.iter().chain(words) {
         blob.extend(word.to_be_bytes());
@@ -339,101 +227,29 @@ fn structures_are_checked() {
     assert_eq!(structure(&[1, 0, 2, 9]), Ok(()));
     assert_eq!(structure(&[1, 0, 3, 0, 0, 1, A, 2, 2, 9]), Ok(()));
     assert_eq!(structure(&[]), Err(BlobError::Unfinished { offset: 0 }));
-    assert_eq!(
-        structure(&[9]),
-        Err(BlobError::Token {
-            token: 9,
-            offset: 0
-        })
-    );
-    assert_eq!(
-        structure(&[2]),
-        Err(BlobError::Token {
-            token: 2,
-            offset: 0
-        })
-    );
-    assert_eq!(
-        structure(&[1, 0, 9]),
-        Err(BlobError::Token {
-            token: 9,
-            offset: 8
-        })
-    );
-    assert_eq!(
-        structure(&[1, 0, 2, 2, 9]),
-        Err(BlobError::Token {
-            token: 2,
-            offset: 12
-        })
-    );
-    assert_eq!(
-        structure(&[1, 0, 2, 9, 9]),
-        Err(BlobError::Token {
-            token: 9,
-            offset: 12
-        })
-    );
-    assert_eq!(
-        structure(&[1, 0, 2, 1, 0]),
-        Err(BlobError::Token {
-            token: 1,
-            offset: 12
-        })
-    );
-    assert_eq!(
-        structure(&[1, 0, 5, 2, 9]),
-        Err(BlobError::Token {
-            token: 5,
-            offset: 8
-        })
-    );
-    assert_eq!(
-        structure(&[1, 0, 4, 2, 9]),
-        Err(BlobError::Nop { offset: 8 })
-    );
+    assert_eq!(structure(&[9]), Err(BlobError::Token { token: 9, offset: 0 }));
+    assert_eq!(structure(&[2]), Err(BlobError::Token { token: 2, offset: 0 }));
+    assert_eq!(structure(&[1, 0, 9]), Err(BlobError::Token { token: 9, offset: 8 }));
+    assert_eq!(structure(&[1, 0, 2, 2, 9]), Err(BlobError::Token { token: 2, offset: 12 }));
+    assert_eq!(structure(&[1, 0, 2, 9, 9]), Err(BlobError::Token { token: 9, offset: 12 }));
+    assert_eq!(structure(&[1, 0, 2, 1, 0]), Err(BlobError::Token { token: 1, offset: 12 }));
+    assert_eq!(structure(&[1, 0, 5, 2, 9]), Err(BlobError::Token { token: 5, offset: 8 }));
+    assert_eq!(structure(&[1, 0, 4, 2, 9]), Err(BlobError::Nop { offset: 8 }));
     assert_eq!(structure(&[1, A, 2, 9]), Err(BlobError::Name { offset: 0 }));
-    assert_eq!(
-        structure(&[1, 0, 1, 0, 2, 2, 9]),
-        Err(BlobError::Name { offset: 8 })
-    );
-    assert_eq!(
-        structure(&[1, 0, 1, 0x2f00_0000, 2, 2, 9]),
-        Err(BlobError::Name { offset: 8 })
-    );
-    assert_eq!(
-        structure(&[1, 0, 1, 0xff00_0000, 2, 2, 9]),
-        Err(BlobError::Name { offset: 8 })
-    );
+    assert_eq!(structure(&[1, 0, 1, 0, 2, 2, 9]), Err(BlobError::Name { offset: 8 }));
+    assert_eq!(structure(&[1, 0, 1, 0x2f00_0000, 2, 2, 9]), Err(BlobError::Name { offset: 8 }));
+    assert_eq!(structure(&[1, 0, 1, 0xff00_0000, 2, 2, 9]), Err(BlobError::Name { offset: 8 }));
     // A property after a node, with a length or a name that leads out of the blob, without a name.
-    assert_eq!(
-        structure(&[1, 0, 1, A, 2, 3, 0, 0, 2, 9]),
-        Err(BlobError::Token {
-            token: 3,
-            offset: 20
-        })
-    );
+    assert_eq!(structure(&[1, 0, 1, A, 2, 3, 0, 0, 2, 9]), Err(BlobError::Token { token: 3, offset: 20 }));
     for length in [13, u32::MAX - 2, u32::MAX] {
-        assert_eq!(
-            structure(&[1, 0, 3, length, 0, 0, 2, 9]),
-            Err(BlobError::Unfinished { offset: 20 })
-        );
+        assert_eq!(structure(&[1, 0, 3, length, 0, 0, 2, 9]), Err(BlobError::Unfinished { offset: 20 }));
     }
     for name in [14, 16, u32::MAX] {
-        assert_eq!(
-            structure(&[1, 0, 3, 0, name, 2, 9]),
-            Err(BlobError::Name { offset: 8 })
-        );
+        assert_eq!(structure(&[1, 0, 3, 0, name, 2, 9]), Err(BlobError::Name { offset: 8 }));
     }
     // `#size-cells` of no bytes and of three.
-    assert_eq!(
-        structure(&[1, 0, 3, 0, 2, 2, 9]),
-        Err(BlobError::Cells { offset: 8 })
-    );
-    assert_eq!(
-        structure(&[1, 0, 3, 4, 2, 3, 2, 9]),
-        Err(BlobError::Cells { offset: 8 })
-    );
+    assert_eq!(structure(&[1, 0, 3, 0, 2, 2, 9]), Err(BlobError::Cells { offset: 8 }));
+    assert_eq!(structure(&[1, 0, 3, 4, 2, 3, 2, 9]), Err(BlobError::Cells { offset: 8 }));
 }
 
 #[test]
@@ -446,14 +262,8 @@ fn nesting_is_limited() {
         structure(&words)
     };
     assert_eq!(nested(DEPTH), Ok(()));
-    assert_eq!(
-        nested(DEPTH + 1),
-        Err(BlobError::TooDeep { offset: DEPTH * 8 })
-    );
-    assert_eq!(
-        nested(100_000),
-        Err(BlobError::TooDeep { offset: DEPTH * 8 })
-    );
+    assert_eq!(nested(DEPTH + 1), Err(BlobError::TooDeep { offset: DEPTH * 8 }));
+    assert_eq!(nested(100_000), Err(BlobError::TooDeep { offset: DEPTH * 8 }));
 }
 
 #[test]
@@ -461,13 +271,7 @@ fn no_single_changed_byte_leads_to_a_panic() {
     let mut blob = BOARD.clone();
     for offset in 0..blob.len() {
         let original = blob[offset];
-        for changed in [
-            0,
-            0xff,
-            original ^ 1,
-            original ^ 0x80,
-            original.wrapping_add(1),
-        ] {
+        for changed in [0, 0xff, original ^ 1, original ^ 0x80, original.wrapping_add(1)] {
             blob[offset] = changed;
             use_all(&blob);
         }

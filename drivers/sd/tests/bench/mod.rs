@@ -1,9 +1,5 @@
 //! A slot, its controller, a card and memory, in simulated time.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of it"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::cell::{Cell, RefCell};
 
@@ -12,8 +8,8 @@ use models::sdcard::{BLOCK_SIZE, Card, Fault, Features, Media, SparseMedia};
 use models::sdhci::{Options, Sdhci};
 use models::{Device, Width};
 use zelkova_sd::{
-    Card as CardInfo, DescriptorTable, Direction, Driver, Error, Event, Registers, Segment, State,
-    SubmitError, Transfer, Word,
+    Card as CardInfo, DescriptorTable, Direction, Driver, Error, Event, Registers, Segment, State, SubmitError,
+    Transfer, Word,
 };
 
 /// Where memory begins on the bus.
@@ -45,15 +41,8 @@ pub struct Board {
 impl Registers for &Board {
     fn read(&self, word: Word) -> u32 {
         self.loads.set(self.loads.get() + 1);
-        let value = self
-            .host
-            .borrow_mut()
-            .read(word.offset() as u32, Width::Word, self.now.get());
-        if word == Word::InterruptStatus && value != 0 {
-            value | self.extra_status.take()
-        } else {
-            value
-        }
+        let value = self.host.borrow_mut().read(word.offset() as u32, Width::Word, self.now.get());
+        if word == Word::InterruptStatus && value != 0 { value | self.extra_status.take() } else { value }
     }
 
     fn write(&self, word: Word, value: u32) {
@@ -92,11 +81,7 @@ pub fn filled(blocks: u64, filled: u64) -> SparseMedia {
 
 /// The size of a card for tests: enough for every request, small enough to be quick.
 pub fn blocks(features: &Features) -> u64 {
-    if features.high_capacity {
-        8 << 20
-    } else {
-        8192
-    }
+    if features.high_capacity { 8 << 20 } else { 8192 }
 }
 
 pub fn card(features: Features) -> Card {
@@ -152,9 +137,7 @@ impl Board {
     pub fn media(&self, block: u64, count: u64) -> Vec<u8> {
         let mut host = self.host.borrow_mut();
         let media = host.card().unwrap().media();
-        (block..block + count)
-            .flat_map(|block| media.read(block))
-            .collect()
+        (block..block + count).flat_map(|block| media.read(block)).collect()
     }
 
     /// Runs the board up to `until` (ns) or up to the first event of the driver.
@@ -162,11 +145,7 @@ impl Board {
         let mut calls = 0;
         loop {
             calls += 1;
-            assert!(
-                calls < 100 * STORM,
-                "too many steps in {:?}",
-                driver.state()
-            );
+            assert!(calls < 100 * STORM, "too many steps in {:?}", driver.state());
             let mut storm = 0;
             while self.host.borrow().interrupt() {
                 self.interrupts.set(self.interrupts.get() + 1);
@@ -176,17 +155,12 @@ impl Board {
                 storm += 1;
                 assert!(storm < STORM, "interrupt storm in {:?}", driver.state());
             }
-            if driver
-                .deadline()
-                .is_some_and(|deadline| deadline <= self.micros())
-            {
+            if driver.deadline().is_some_and(|deadline| deadline <= self.micros()) {
                 if let Some(event) = driver.on_time(self.micros()) {
                     return Some(event);
                 }
                 assert!(
-                    driver
-                        .deadline()
-                        .is_none_or(|deadline| deadline > self.micros()),
+                    driver.deadline().is_none_or(|deadline| deadline > self.micros()),
                     "a deadline that does not move in {:?}",
                     driver.state()
                 );
@@ -194,40 +168,26 @@ impl Board {
             }
             let hardware = self.host.borrow().next_event();
             let software = driver.deadline().map(|deadline| deadline * 1_000);
-            let next = hardware
-                .into_iter()
-                .chain(software)
-                .min()
-                .unwrap_or(u64::MAX);
+            let next = hardware.into_iter().chain(software).min().unwrap_or(u64::MAX);
             if next > until {
                 self.now.set(self.now.get().max(until));
                 self.host.borrow_mut().advance(until, &mut &self.ram);
                 return None;
             }
             self.now.set(self.now.get().max(next));
-            self.host
-                .borrow_mut()
-                .advance(self.now.get(), &mut &self.ram);
+            self.host.borrow_mut().advance(self.now.get(), &mut &self.ram);
         }
     }
 
     /// The next event. Panics if there will be none within a simulated hour.
     pub fn event(&self, driver: &mut BoardDriver<'_>) -> Event {
         self.run_until(driver, self.now.get() + 3_600_000_000_000)
-            .unwrap_or_else(|| {
-                panic!(
-                    "no event for an hour, driver {:?}, {:?}",
-                    driver.state(),
-                    driver.deadline()
-                )
-            })
+            .unwrap_or_else(|| panic!("no event for an hour, driver {:?}, {:?}", driver.state(), driver.deadline()))
     }
 
     /// Starts the driver and runs up to its first event.
     pub fn start(&self, driver: &mut BoardDriver<'_>) -> Event {
-        driver
-            .start(self.micros())
-            .unwrap_or_else(|| self.event(driver))
+        driver.start(self.micros()).unwrap_or_else(|| self.event(driver))
     }
 
     /// A driver with its card up.
@@ -247,15 +207,7 @@ impl Board {
         count: u32,
         segments: &[Segment],
     ) -> Result<(), SubmitError> {
-        driver.submit(
-            &Transfer {
-                block,
-                count,
-                direction,
-                segments,
-            },
-            self.micros(),
-        )
+        driver.submit(&Transfer { block, count, direction, segments }, self.micros())
     }
 
     /// Runs a request into or out of [`BUFFER`] to its end.
@@ -266,12 +218,8 @@ impl Board {
         block: u32,
         count: u32,
     ) -> Result<(), Error> {
-        let segments = [Segment {
-            address: BUFFER,
-            length: count * 512,
-        }];
-        self.submit(driver, direction, block, count, &segments)
-            .unwrap();
+        let segments = [Segment { address: BUFFER, length: count * 512 }];
+        self.submit(driver, direction, block, count, &segments).unwrap();
         self.done(driver)
     }
 
@@ -283,32 +231,15 @@ impl Board {
         }
     }
 
-    pub fn read(
-        &self,
-        driver: &mut BoardDriver<'_>,
-        block: u32,
-        count: u32,
-    ) -> Result<Vec<u8>, Error> {
-        self.ram
-            .load(BUFFER, &vec![0xEE; count as usize * BLOCK_SIZE])
-            .unwrap();
+    pub fn read(&self, driver: &mut BoardDriver<'_>, block: u32, count: u32) -> Result<Vec<u8>, Error> {
+        self.ram.load(BUFFER, &vec![0xEE; count as usize * BLOCK_SIZE]).unwrap();
         self.transfer(driver, Direction::Read, block, count)?;
         Ok(self.ram.dump(BUFFER, count * 512).unwrap())
     }
 
-    pub fn write(
-        &self,
-        driver: &mut BoardDriver<'_>,
-        block: u32,
-        data: &[u8],
-    ) -> Result<(), Error> {
+    pub fn write(&self, driver: &mut BoardDriver<'_>, block: u32, data: &[u8]) -> Result<(), Error> {
         self.ram.load(BUFFER, data).unwrap();
-        self.transfer(
-            driver,
-            Direction::Write,
-            block,
-            (data.len() / BLOCK_SIZE) as u32,
-        )
+        self.transfer(driver, Direction::Write, block, (data.len() / BLOCK_SIZE) as u32)
     }
 
     /// The driver works: reads and writes are right.

@@ -8,10 +8,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use zelkova_core::log::Console;
 
-const CONTROL: usize = 0x00 / 4;
-const MODE: usize = 0x04 / 4;
-const STATUS: usize = 0x2c / 4;
-const FIFO: usize = 0x30 / 4;
+const CONTROL: usize = 0x00;
+const MODE: usize = 0x04;
+const STATUS: usize = 0x2c;
+const FIFO: usize = 0x30;
 const STATUS_TX_FULL: u32 = 1 << 4;
 const CONTROL_RESET_AND_ENABLE: u32 = 0x17;
 const CONTROL_ENABLE: u32 = 0x14;
@@ -35,21 +35,21 @@ impl Uart {
         Self
     }
 
-    fn register(index: usize) -> Option<*mut u32> {
+    fn register(offset: usize) -> Option<*mut u32> {
         let address = REGISTERS.load(Ordering::Relaxed);
-        (address != 0).then(|| core::ptr::with_exposed_provenance_mut::<u32>(address + index * 4))
+        (address != 0).then(|| core::ptr::with_exposed_provenance_mut::<u32>(address + offset))
     }
 
-    fn write_register(index: usize, value: u32) {
-        if let Some(register) = Self::register(index) {
-            // SAFETY: by the contract of `at`, the page is mapped; the index is one of the constants above, within the page.
+    fn write_register(offset: usize, value: u32) {
+        if let Some(register) = Self::register(offset) {
+            // SAFETY: by the contract of `at`, the page is mapped; the offset is one of the constants above, within the page.
             unsafe { register.write_volatile(value) };
         }
     }
 
-    fn read_register(index: usize) -> u32 {
+    fn read_register(offset: usize) -> u32 {
         // SAFETY: as in `write_register`.
-        Self::register(index).map_or(0, |register| unsafe { register.read_volatile() })
+        Self::register(offset).map_or(0, |register| unsafe { register.read_volatile() })
     }
 }
 

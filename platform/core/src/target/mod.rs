@@ -85,7 +85,7 @@ fn serve(started: Started) -> ! {
         if received {
             server.empty(receive);
         }
-        incoming = syscalls::reply_recv(load(endpoint, &message, capability.map(|slot| slot.pointer())));
+        incoming = syscalls::reply_recv(load(endpoint, &message, capability.map(zelkova_core::kernel::Slot::pointer)));
     }
 }
 

@@ -1,0 +1,44 @@
+//! The Echo session: four words there and back.
+//!
+//! It does nothing, so a call costs what any call costs: four words are the most that both ways fit in registers, which is what
+//! keeps a call on the kernel's fast path.
+
+use crate::{Error, Transport, protocol};
+
+protocol! {
+    /// Requests to an echo server.
+    pub enum EchoRequest {
+        /// Answer: the same four words.
+        Echo = 1 {
+            /// First word.
+            first,
+            /// Second word.
+            second,
+            /// Third word.
+            third,
+            /// Fourth word.
+            fourth,
+        },
+    }
+}
+
+/// Label of [`EchoRequest::Echo`], for servers that answer it in registers.
+pub const ECHO: u32 = 1;
+
+/// The client's side.
+#[derive(Debug)]
+pub struct Client<T>(T);
+
+impl<T: Transport> Client<T> {
+    /// A client of a session.
+    pub const fn new(session: T) -> Self {
+        Self(session)
+    }
+
+    /// Sends `words` and returns what came back.
+    #[inline]
+    pub fn echo(&self, words: [u32; 4]) -> Result<[u32; 4], Error> {
+        let (label, answer) = self.0.call_words(ECHO, words, 4);
+        Error::check(label).map(|()| answer)
+    }
+}
