@@ -1,5 +1,7 @@
 //! Any requests in any order, with the kernel refusing now and then.
 
+#![allow(clippy::many_single_char_names, reason = "the numbers of a step mean something else for each request")]
+
 use super::*;
 use proptest::prelude::*;
 
