@@ -738,7 +738,7 @@ impl Kernel for Simulated {
         let bits = self.things[&object].bits;
         let end = u64::from(address) + (1 << bits);
         let beyond = end > KERNEL_WINDOW.into() && !self.is_own(directory);
-        if address % (1 << bits) != 0 || beyond || self.caps[&cap].mapped.is_some() {
+        if !address.is_multiple_of(1 << bits) || beyond || self.caps[&cap].mapped.is_some() {
             return self.complain(format!("frame of 2^{bits} bytes at {address:#x}, {access:?}"));
         }
         let megabyte = address >> SECTION_BITS;
@@ -787,7 +787,7 @@ impl Kernel for Simulated {
         self.object(start.cnode.0, "CNode")?;
         self.identified(start.directory)?;
         let frame = self.object(start.ipc_frame, "frame")?;
-        if start.ipc_address % 512 != 0 || matches!(self.body(frame), Some(Body::Frame { device: true })) {
+        if !start.ipc_address.is_multiple_of(512) || matches!(self.body(frame), Some(Body::Frame { device: true })) {
             return self.complain(format!("IPC buffer at {:#x}", start.ipc_address));
         }
         for (index, slot) in (0..).zip([start.cnode.0, start.directory, start.ipc_frame]) {

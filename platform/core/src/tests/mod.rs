@@ -391,8 +391,8 @@ impl Core<'_> {
             let Object::CapPage(page) = object else { continue };
             let used: BTreeSet<u32> =
                 (0..256).filter(|index| page.used[*index as usize / 32] & 1 << (index % 32) != 0).collect();
-            let (owner, owned) = in_books.remove(&page.node).unwrap_or_default();
-            assert!(owned.is_empty() || owner == system.owner(key).unwrap().badge(), "whose slots are in {key:?}");
+            let (whose, owned) = in_books.remove(&page.node).unwrap_or_default();
+            assert!(owned.is_empty() || whose == system.owner(key).unwrap().badge(), "whose slots are in {key:?}");
             assert_eq!(used, owned, "slots of {key:?}, in use and known");
             assert_eq!(system.memory.cap_page(page.node), Some(key));
             let occupied = system.kernel.slots_of(page.node);

@@ -1,6 +1,7 @@
 //! Each request by itself: what it does, and that wrong arguments do nothing.
 
 use super::*;
+use abi::slot;
 use session::core::{CACHE_CLEAN, CACHE_INVALIDATE, CONTIGUOUS, EXECUTE, UNCACHED};
 
 const MIB: u32 = 1 << 20;
@@ -373,7 +374,6 @@ fn a_domain_starts_with_its_capabilities_and_keeps_them() {
     let cnode = cnode(&core, domain);
     let content =
         |core: &mut Core<'_>, index| core.kernel().granted(cnode, index).map(|found| (found.kind, found.badge));
-    use abi::slot;
     assert_eq!(content(&mut core, slot::SELF), Some(("CNode", 0)));
     assert_eq!(content(&mut core, slot::DOMAIN), Some(("endpoint", key(domain).badge())));
     assert_eq!(content(&mut core, slot::ACCOUNT), Some(("endpoint", account)));
@@ -465,7 +465,7 @@ fn a_thread_lives_in_its_domain() {
     }
     let large = core.create_dataspace(account, MIB, 0).unwrap();
     let [large, _] = core.attach(domain, large, 0, WRITE).unwrap();
-    for wrong in [buffer + 8, buffer + PAGE, 0, u32::MAX & !511, large] {
+    for wrong in [buffer + 8, buffer + PAGE, 0, !511, large] {
         refused(&mut core, Error::Invalid, |core| core.create_thread(domain, wrong, 0).map(|_| Default::default()));
     }
     refused(&mut core, Error::Busy, |core| core.create_thread(domain, buffer, 20).map(|_| Default::default()));
@@ -824,7 +824,7 @@ fn bookkeeping_may_grow_beyond_a_few_pages() {
     assert_eq!(core.baseline(), baseline);
 }
 
-/// Each page's frame is in a CNode that is remembered in an older page, whose frame is in an older CNode, and so on: giving the newest
+/// Each page's frame is in a `CNode` that is remembered in an older page, whose frame is in an older `CNode`, and so on: giving the newest
 /// back gives all of them back.
 #[test]
 fn long_chains_of_bookkeeping_need_no_stack() {

@@ -1,5 +1,7 @@
 //! Any requests in any order, with the kernel refusing now and then.
 
+#![allow(clippy::many_single_char_names, reason = "the numbers of a step mean something else for each request")]
+
 use super::*;
 use proptest::prelude::*;
 
@@ -59,6 +61,7 @@ fn pages(number: u32) -> u32 {
     [1, 2, 5, 16, 17, 33, 255, 256, 273, 300, 1024][number as usize % 11] * PAGE
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm a request")]
 fn request(core: &Core<'_>, step: &Step, init: Component) -> (u32, Message, Vec<Capability>) {
     let [first, second, third] = step.picks;
     let [a, b, c, d, e, f] = step.numbers;
