@@ -170,6 +170,7 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
 fn suite(test: &Test) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     let toolchain = setup::ensure(test.common.qemu.is_some())?;
+    setup::ensure_lints()?;
     let options = run::Options { qemu: test.common.qemu.clone(), ..run::Options::default() };
     suite::run(&workspace, toolchain, &test.common.kernel(), &options, test.filter.as_deref())
 }

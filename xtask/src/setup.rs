@@ -74,6 +74,9 @@ const NEEDS: &[Need] = &[
     Need { what: "mkfs.fat", probe: Probe::Program("mkfs.fat"), package: "dosfstools", purpose: "builds SD cards" },
 ];
 
+/// The linker for the board where Rust does not bring its own.
+const LINKER: &str = "ld.lld";
+
 /// How programs for the board are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Toolchain {
@@ -93,6 +96,8 @@ impl Toolchain {
             // Building the core library is not stable in Cargo yet; the distribution's compiler is a
             // stable one, which accepts the flag only so.
             command.env("RUSTC_BOOTSTRAP", "1");
+            // Distributions leave out the linker that Rust brings along; this is the same one.
+            command.env("CARGO_TARGET_ARMV7A_NONE_EABI_LINKER", LINKER);
             command.arg("-Zbuild-std=core,alloc,compiler_builtins");
             command.arg("-Zbuild-std-features=compiler-builtins-mem");
         }
@@ -196,14 +201,15 @@ fn ensure_target() -> anyhow::Result<Toolchain> {
         added.context("the Rust target cannot be installed")?;
         bail!("rustup has added the target {TARGET}, but rustc does not find it");
     }
-    let Some(package) = rust_source_package() else {
+    let Some(packages) = build_std_packages() else {
         bail!(
             "the Rust target {TARGET} is missing, and neither rustup nor a Rust from the distribution is there\n\
              install rustup (https://rustup.rs) and run\n\n    rustup target add {TARGET}\n"
         );
     };
-    install(std::slice::from_ref(&package))?;
-    installed_toolchain().with_context(|| format!("{package} is installed, but rustc does not find its source"))
+    install(&packages)?;
+    installed_toolchain()
+        .with_context(|| format!("{} are installed, but rustc does not find its source", packages.join(", ")))
 }
 
 /// How to compile with what is installed, if that is possible.
@@ -218,34 +224,89 @@ fn installed_toolchain() -> Option<Toolchain> {
         return Some(Toolchain::Installed);
     }
     // With rustup the target itself is one command away, and not bound to unstable flags.
-    if has_rustup() {
-        return None;
-    }
-    let source = Path::new(&ask(rustc().args(["--print", "sysroot"]))?).join("lib/rustlib/src/rust/library/core");
-    source.exists().then_some(Toolchain::BuildStd)
+    let possible = !has_rustup() && has_rust_source() && find_program(LINKER).is_some();
+    possible.then_some(Toolchain::BuildStd)
 }
 
 fn has_rustup() -> bool {
     succeeds(Command::new("rustup").args(["show", "active-toolchain"]))
 }
 
+fn has_rust_source() -> bool {
+    ask(rustc().args(["--print", "sysroot"]))
+        .is_some_and(|root| Path::new(&root).join("lib/rustlib/src/rust/library/core").exists())
+}
+
 fn rustc() -> Command {
     Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
-/// The distribution's package with the source of the Rust that is installed: `rust-web-src` for `rustc-web`,
-/// `rust-src` for `rustc`, `rust-1.95-src` for `rustc-1.95`.
-fn rust_source_package() -> Option<String> {
+/// Packages with which the distribution's Rust compiles for the board, as far as they are missing; `None` if Rust does
+/// not come from the distribution.
+fn build_std_packages() -> Option<Vec<String>> {
+    let compiler = rust_package()?;
+    let mut packages = Vec::new();
+    if !has_rust_source() {
+        packages.push(rust_packages(&compiler).source);
+    }
+    if find_program(LINKER).is_none() {
+        packages.push("lld".to_owned());
+    }
+    Some(packages)
+}
+
+/// Installs what the test suite needs on top: rustfmt and clippy.
+///
+/// # Errors
+///
+/// When one is missing and cannot be installed.
+pub(crate) fn ensure_lints() -> anyhow::Result<()> {
+    let has = |subcommand: &str| succeeds(cargo().args([subcommand, "--version"]));
+    let (format, lints) = (has("fmt"), has("clippy"));
+    if format && lints {
+        return Ok(());
+    }
+    if has_rustup() {
+        let step = Step::begin("installing rustfmt and clippy (rustup)");
+        step.run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
+            .context("rustfmt and clippy cannot be installed")?;
+        return Ok(());
+    }
+    let compiler = rust_package().context("rustfmt or clippy is missing; install them beside rustc")?;
+    let names = rust_packages(&compiler);
+    let missing: Vec<String> = [(format, names.rustfmt), (lints, names.clippy)]
+        .into_iter()
+        .filter(|(has, _)| !has)
+        .map(|(_, name)| name)
+        .collect();
+    install(&missing)
+}
+
+/// The distribution's package that `rustc` belongs to.
+fn rust_package() -> Option<String> {
     let program = std::fs::canonicalize(find_program("rustc")?).ok()?;
     let owner = ask(Command::new("dpkg-query").arg("--search").arg(program))?;
     let (package, _) = owner.split_once(':')?;
-    Some(source_package(package.trim()))
+    Some(package.trim().to_owned())
 }
 
-fn source_package(compiler: &str) -> String {
+/// What goes with a compiler from the distribution.
+#[derive(Debug, PartialEq, Eq)]
+struct RustPackages {
+    source: String,
+    rustfmt: String,
+    clippy: String,
+}
+
+/// The packages that belong to the package `compiler`: Debian's `rustc` and `rustc-web`, Ubuntu's `rustc-1.95`.
+fn rust_packages(compiler: &str) -> RustPackages {
     match compiler.strip_prefix("rustc-") {
-        Some(flavour) => format!("rust-{flavour}-src"),
-        None => "rust-src".to_owned(),
+        Some(flavour) => RustPackages {
+            source: format!("rust-{flavour}-src"),
+            rustfmt: format!("rustfmt-{flavour}"),
+            clippy: format!("rust-{flavour}-clippy"),
+        },
+        None => RustPackages { source: "rust-src".into(), rustfmt: "rustfmt".into(), clippy: "rust-clippy".into() },
     }
 }
 
@@ -265,10 +326,10 @@ pub(crate) fn doctor() -> (String, bool) {
         Some(Toolchain::Installed) => "compiles for the board".to_owned(),
         Some(Toolchain::BuildStd) => "compiles for the board, core library built from source".to_owned(),
         None if has_rustup() => format!("rustup target add {TARGET}"),
-        None => match rust_source_package() {
-            Some(package) => {
-                let how = format!("compiles for the board, package {package}");
-                missing.push(package);
+        None => match build_std_packages() {
+            Some(packages) => {
+                let how = format!("compiles for the board, packages {}", packages.join(" and "));
+                missing.extend(packages);
                 how
             }
             None => format!("install rustup, then: rustup target add {TARGET}"),
@@ -299,10 +360,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_package_follows_the_compiler() {
-        assert_eq!(source_package("rustc"), "rust-src");
-        assert_eq!(source_package("rustc-web"), "rust-web-src");
-        assert_eq!(source_package("rustc-1.95"), "rust-1.95-src");
+    fn packages_follow_the_compiler() {
+        let names = |compiler| {
+            let RustPackages { source, rustfmt, clippy } = rust_packages(compiler);
+            [source, rustfmt, clippy].join(" ")
+        };
+        assert_eq!(names("rustc"), "rust-src rustfmt rust-clippy");
+        assert_eq!(names("rustc-web"), "rust-web-src rustfmt-web rust-web-clippy");
+        assert_eq!(names("rustc-1.95"), "rust-1.95-src rustfmt-1.95 rust-1.95-clippy");
     }
 
     #[test]
