@@ -127,8 +127,8 @@ pub enum PackError {
         /// The entry point.
         entry: u32,
     },
-    /// The loader has no section for its parameters, or one of another size.
-    #[error("loader: no section {PARAMETERS} of {} bytes: build it from the same sources as this tool", size_of::<Parameters>())]
+    /// The loader has no section for its parameters, one of another size, or one where something else is.
+    #[error("loader: no section {PARAMETERS} of {} zero bytes: build it from the same sources as this tool", size_of::<Parameters>())]
     NoParameters,
     /// The loader does not fit between its base and the end of RAM.
     #[error("loader: ends at {end:#010x}, beyond the end of RAM at {RAM_END:#010x}")]
@@ -315,6 +315,14 @@ impl Program {
                 .filter(|section| section.size() == size_of::<Parameters>() as u64)
                 .and_then(|section| usize::try_from(section.address().checked_sub(u64::from(base))?).ok())
                 .map(|start| start..start + size_of::<Parameters>())
+                // A damaged header may point anywhere: what is filled in must be in the file, and must be waiting for it.
+                .filter(|place| {
+                    let in_file = segments.iter().any(|&(address, _, _, _, contents)| {
+                        let start = (address - base) as usize;
+                        start <= place.start && place.end <= start + contents.len()
+                    });
+                    in_file && bytes.get(place.clone()).is_some_and(|block| block.iter().all(|byte| *byte == 0))
+                })
         } else {
             None
         };
@@ -755,6 +763,15 @@ mod tests {
             with(&[module("large", &rest), module("more", b"1")]),
             Err(PackError::ImageTooLarge { what: "more".to_owned(), bytes: u64::from(MAX_IMAGE) + 0x1000 })
         );
+    }
+
+    #[test]
+    fn refuses_parameters_where_something_else_is() {
+        for offset in [0, 1, 63, 65, 200, 0x1200] {
+            let mut image = loader();
+            image.parameters = Some((LOADER_BASE + offset, size_of::<Parameters>() as u32));
+            assert_eq!(pack_them(&image, &kernel(), &core(), &[]), Err(PackError::NoParameters), "offset {offset}");
+        }
     }
 
     proptest::proptest! {
