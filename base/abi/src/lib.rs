@@ -189,6 +189,16 @@ pub struct StartInfo {
     pub config: [u8; CONFIG_LEN],
 }
 
+impl StartInfo {
+    /// The bytes before the configuration, for a component with so many slots and bytes of configuration.
+    pub const fn head(slots: u32, config_len: u32) -> [u8; core::mem::offset_of!(Self, config)] {
+        let [v0, v1, v2, v3] = GATE_VERSION.to_le_bytes();
+        let [s0, s1, s2, s3] = slots.to_le_bytes();
+        let [c0, c1, c2, c3] = config_len.to_le_bytes();
+        [v0, v1, v2, v3, s0, s1, s2, s3, c0, c1, c2, c3]
+    }
+}
+
 const _: () = assert!(START_INFO_OFFSET + size_of::<StartInfo>() <= 4096);
 const _: () = assert!(size_of::<Gate>() == 19 * 4);
 

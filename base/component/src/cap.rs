@@ -113,9 +113,6 @@ impl Drop for Capability {
     }
 }
 
-/// Slot of the parent's endpoint.
-pub const PARENT: u32 = abi::slot::PARENT;
-
 /// Calls the object in `slot`: sends `message` with capabilities, waits, and returns the answer's words.
 ///
 /// # Errors

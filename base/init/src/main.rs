@@ -181,7 +181,7 @@ impl Init {
             }
             Err(session) => {
                 // The caller is answered the usual way no longer: its right to be answered was kept.
-                self.settle(session, Err(Error::Busy), None);
+                self.settle(session, Err(Error::Busy));
                 Ok(None)
             }
         }
@@ -210,7 +210,7 @@ impl Init {
         }
         while let Some(session) = self.sessions.take_first(|session| session.server == server) {
             let result = if session.phase.is_closing() { Ok(()) } else { Err(Error::Gone) };
-            self.settle(session, result, None);
+            self.settle(session, result);
         }
     }
 
@@ -251,13 +251,13 @@ impl Init {
                 }
                 Err(error) => {
                     if let Some(session) = self.sessions.take(id) {
-                        self.settle(session, Err(error), None);
+                        self.settle(session, Err(error));
                     }
                 }
             },
             Phase::CloseOffered => {
                 if let Some(session) = self.sessions.take(id) {
-                    self.settle(session, Ok(()), None);
+                    self.settle(session, Ok(()));
                 }
             }
             _ => return Err(Error::Invalid),
@@ -266,14 +266,14 @@ impl Init {
     }
 
     /// Ends a session: its account goes back to the client, and whoever waits is answered.
-    fn settle(&mut self, mut session: Session, result: Result<(), Error>, message: Option<Message>) {
+    fn settle(&mut self, mut session: Session, result: Result<(), Error>) {
         if let (Some(account), Some(client)) = (session.account.take(), self.children.get(session.client))
             && let Err(error) = client.account.close(account)
         {
             log!("a session of {} cannot be settled: {error}", client.component.name);
         }
         if let Some(reply) = session.reply.take() {
-            reply.reply(&message.unwrap_or_else(|| Message::new(Error::label(&result))), &[]);
+            reply.reply(&Message::new(Error::label(&result)), &[]);
         }
     }
 
@@ -322,7 +322,7 @@ impl Init {
         }
         // What no server has seen yet needs no server to end.
         while let Some(session) = self.sessions.take_first(|s| s.client == client && s.phase == Phase::Requested) {
-            self.settle(session, Err(Error::Gone), None);
+            self.settle(session, Err(Error::Gone));
         }
     }
 

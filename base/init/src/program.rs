@@ -3,7 +3,7 @@
 //! A program is an ELF file in a boot module. Segments that are not writeable are attached as they are, so that all instances of a program share
 //! them; writeable ones are copied into memory that the child pays for. Nothing is writeable and executable.
 
-use abi::{CONFIG_LEN, GATE_VERSION, IPC_BASE, PROGRAM_BASE, STACK_TOP, START_INFO_OFFSET, WINDOW_BASE};
+use abi::{CONFIG_LEN, IPC_BASE, PROGRAM_BASE, STACK_TOP, START_INFO_OFFSET, StartInfo, WINDOW_BASE};
 use component::{Account, Attach, Attached, Capability, Dataspace, Domain, Error, NewThread, log};
 use elf::ElfBytes;
 use elf::abi::{EM_ARM, PF_W, PF_X, PT_LOAD};
@@ -103,11 +103,7 @@ fn start_page(component: &Component, account: &Account, domain: &Domain, slot_bi
         log!("the configuration of {} has {} bytes; {CONFIG_LEN} is the limit", component.name, config.len());
         return Err(Error::Invalid);
     }
-    let words = [GATE_VERSION, 1 << slot_bits, config.len() as u32];
-    let mut head = [0; 12];
-    for (to, from) in head.chunks_exact_mut(4).zip(words) {
-        to.copy_from_slice(&from.to_le_bytes());
-    }
+    let head = StartInfo::head(1 << slot_bits, config.len() as u32);
     fill(account, &page, &[(START_INFO_OFFSET, &head), (START_INFO_OFFSET + head.len(), config)])?;
     domain.attach_at(&page, Attach { address: IPC_BASE as u32, flags: WRITE, ..Attach::default() }, None)?;
     Ok(())

@@ -83,27 +83,15 @@ impl<K: Kernel> System<'_, K> {
 
     /// Finds the page of a device and marks it as taken.
     fn take_device(&mut self, address: u32) -> Result<Key> {
-        let mut at = self.devices;
-        let mut key = loop {
-            let key = at.ok_or(Error::NotFound)?;
-            let device = self.device(key)?;
-            if address.wrapping_sub(device.base) >> device.bits == 0 {
-                break key;
-            }
-            at = device.next;
-        };
+        let mut key = self.device_at(address)?;
         while self.device(key)?.bits > PAGE_BITS {
-            let halves = match self.device(key)?.halves {
-                Some(halves) => halves,
-                None => match self.halve(key) {
-                    Ok(halves) => halves,
-                    Err(error) => {
-                        self.merge_devices(key)?;
-                        return Err(error);
-                    }
-                },
+            let [low, high] = match self.halve(key) {
+                Ok(halves) => halves,
+                Err(error) => {
+                    self.merge_devices(key)?;
+                    return Err(error);
+                }
             };
-            let [low, high] = halves;
             key = if address >= self.device(high)?.base { high } else { low };
         }
         let device = self.device_mut(key)?;
@@ -116,22 +104,21 @@ impl<K: Kernel> System<'_, K> {
 
     /// Whether somebody has the page of a device.
     pub fn device_taken(&self, address: u32) -> bool {
+        self.device_at(address).and_then(|key| self.device(key)).is_ok_and(|device| device.taken)
+    }
+
+    /// The smallest node that covers an address.
+    fn device_at(&self, address: u32) -> Result<Key> {
         let mut at = self.devices;
-        while let Some(key) = at {
-            let Ok(device) = self.device(key) else { return false };
-            if address.wrapping_sub(device.base) >> device.bits != 0 {
-                at = device.next;
-                continue;
-            }
-            match device.halves {
-                Some([low, high]) => {
-                    let above = self.device(high).is_ok_and(|high| address >= high.base);
-                    at = Some(if above { high } else { low });
-                }
-                None => return device.taken,
-            }
+        loop {
+            let key = at.ok_or(Error::NotFound)?;
+            let device = self.device(key)?;
+            at = match device.halves {
+                _ if address.wrapping_sub(device.base) >> device.bits != 0 => device.next,
+                Some([low, high]) => Some(if address >= self.device(high)?.base { high } else { low }),
+                None => return Ok(key),
+            };
         }
-        false
     }
 
     fn halve(&mut self, key: Key) -> Result<[Key; 2]> {

@@ -145,15 +145,11 @@ pub trait Kernel {
     fn mint(&mut self, from: Slot, to: Slot, badge: u32) -> Result<(), Refused>;
     /// Copies a capability into slot `index` of a domain's CNode of `1 << bits` slots.
     fn grant(&mut self, from: Slot, cnode: (Slot, u8), index: u32) -> Result<(), Refused>;
-    /// The same with a badge.
-    fn grant_minted(&mut self, from: Slot, cnode: (Slot, u8), index: u32, badge: u32) -> Result<(), Refused>;
     /// Puts a domain's CNode into its own slot `index`.
     fn grant_self(&mut self, cnode: (Slot, u8), index: u32) -> Result<(), Refused>;
     /// Gives a page directory an address space identifier.
     fn assign_asid(&mut self, directory: Slot) -> Result<(), Refused>;
     fn map_table(&mut self, table: Slot, directory: Slot, address: u32) -> Result<(), Refused>;
-    /// Takes a page table out of its page directory, empty for the next use.
-    fn unmap_table(&mut self, table: Slot) -> Result<(), Refused>;
     fn map(&mut self, frame: Slot, directory: Slot, address: u32, access: Access) -> Result<(), Refused>;
     /// Cleans and/or invalidates the data cache for a range of a page directory's addresses.
     fn cache(&mut self, directory: Slot, from: u32, to: u32, clean: bool, invalidate: bool) -> Result<(), Refused>;
@@ -161,8 +157,6 @@ pub trait Kernel {
     fn own_directory(&self) -> Slot;
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
     fn bind_notification(&mut self, tcb: Slot, notification: Slot) -> Result<(), Refused>;
-    /// Suspends a thread for good and unbinds its notification, ready for another use.
-    fn stop_thread(&mut self, tcb: Slot) -> Result<(), Refused>;
     fn suspend(&mut self, tcb: Slot) -> Result<(), Refused>;
     fn resume(&mut self, tcb: Slot) -> Result<(), Refused>;
     fn set_priority(&mut self, tcb: Slot, priority: u8) -> Result<(), Refused>;

@@ -505,15 +505,6 @@ impl Simulated {
         }
     }
 
-    fn unbind(&mut self, tcb: ObjectId) {
-        if let Some(Body::Tcb { notification, .. }) = self.body(tcb)
-            && let Some(notification) = notification.take()
-            && let Some(Body::Notification { tcb }) = self.body(notification)
-        {
-            *tcb = None;
-        }
-    }
-
     fn set_running(&mut self, tcb: Slot, value: bool) -> Result<(), Refused> {
         let tcb = self.object(tcb, "TCB")?;
         if let Some(Body::Tcb { running, .. }) = self.body(tcb) {
@@ -670,12 +661,6 @@ impl Kernel for Simulated {
         self.copy_to(from, to, None)
     }
 
-    fn grant_minted(&mut self, from: Slot, cnode: (Slot, u8), index: u32, badge: u32) -> Result<(), Refused> {
-        self.enter("grant minted")?;
-        let to = self.place_in(cnode, index)?;
-        self.copy_to(from, to, Some(badge))
-    }
-
     fn grant_self(&mut self, cnode: (Slot, u8), index: u32) -> Result<(), Refused> {
         self.enter("grant self")?;
         let to = self.place_in(cnode, index)?;
@@ -713,19 +698,6 @@ impl Kernel for Simulated {
         }
         if let Some(Body::PageTable { mapped, .. }) = self.body(table) {
             *mapped = Some((directory, megabyte));
-        }
-        Ok(())
-    }
-
-    fn unmap_table(&mut self, table: Slot) -> Result<(), Refused> {
-        self.enter("unmap table")?;
-        let table = self.object(table, "page table")?;
-        let Some(Body::PageTable { mapped, pages }) = self.body(table) else { return Err(Refused) };
-        pages.clear();
-        if let Some((directory, megabyte)) = mapped.take()
-            && let Some(Body::PageDirectory { tables, .. }) = self.body(directory)
-        {
-            tables.remove(&megabyte);
         }
         Ok(())
     }
@@ -816,13 +788,6 @@ impl Kernel for Simulated {
             *tcb = Some(thread);
         }
         Ok(())
-    }
-
-    fn stop_thread(&mut self, tcb: Slot) -> Result<(), Refused> {
-        self.enter("stop thread")?;
-        let object = self.object(tcb, "TCB")?;
-        self.unbind(object);
-        self.set_running(tcb, false)
     }
 
     fn suspend(&mut self, tcb: Slot) -> Result<(), Refused> {

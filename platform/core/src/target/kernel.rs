@@ -105,11 +105,6 @@ impl Kernel for Sel4 {
         checked(cap::<CNode>(cnode.0).copy(index, cnode.1, self.root, from, from_depth, c::RIGHTS_ALL))
     }
 
-    fn grant_minted(&mut self, from: Slot, cnode: (Slot, u8), index: u32, badge: u32) -> Result<(), Refused> {
-        let (from, from_depth) = place(from);
-        checked(cap::<CNode>(cnode.0).mint(index, cnode.1, self.root, from, from_depth, c::RIGHTS_ALL, c::badge(badge)))
-    }
-
     fn grant_self(&mut self, cnode: (Slot, u8), index: u32) -> Result<(), Refused> {
         let (from, from_depth) = place(cnode.0);
         let guard = c::guard(32 - u32::from(cnode.1));
@@ -123,10 +118,6 @@ impl Kernel for Sel4 {
     fn map_table(&mut self, table: Slot, directory: Slot, address: u32) -> Result<(), Refused> {
         let directory = cap::<PageDirectory>(directory).into();
         checked(cap::<PageTable>(table).map(directory, address, c::ATTRIBUTES_DEFAULT))
-    }
-
-    fn unmap_table(&mut self, table: Slot) -> Result<(), Refused> {
-        checked(cap::<PageTable>(table).unmap())
     }
 
     fn map(&mut self, frame: Slot, directory: Slot, address: u32, access: Access) -> Result<(), Refused> {
@@ -171,13 +162,6 @@ impl Kernel for Sel4 {
 
     fn bind_notification(&mut self, tcb: Slot, notification: Slot) -> Result<(), Refused> {
         checked(cap::<Tcb>(tcb).bind_notification(cap::<Notification>(notification).into()))
-    }
-
-    fn stop_thread(&mut self, tcb: Slot) -> Result<(), Refused> {
-        checked(cap::<Tcb>(tcb).suspend())?;
-        // Only the main thread has a notification; for the others the kernel refuses.
-        let _ = cap::<Tcb>(tcb).unbind_notification();
-        Ok(())
     }
 
     fn suspend(&mut self, tcb: Slot) -> Result<(), Refused> {

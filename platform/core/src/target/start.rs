@@ -4,7 +4,7 @@ use core::cell::OnceCell;
 use core::fmt;
 use core::ptr::NonNull;
 
-use abi::{GATE_VERSION, IPC_BASE, STACK_TOP, START_INFO_OFFSET, StartInfo};
+use abi::{IPC_BASE, STACK_TOP, START_INFO_OFFSET, StartInfo};
 use elf::ElfBytes;
 use elf::abi::{PF_W, PF_X, PT_LOAD};
 use elf::endian::LittleEndian;
@@ -261,13 +261,7 @@ fn start_init(server: &mut Server<'static, Sel4, Uart>) -> Result<(), StartError
     let system = &mut server.system;
     let small = SMALL_PAGES;
     let start_page = system.create_dataspace(account, PAGE, small).map_err(step("start page of init"))?;
-    let info =
-        StartInfo { version: GATE_VERSION, slots: 1 << INIT_SLOT_BITS, config_len: 0, config: [0; abi::CONFIG_LEN] };
-    let mut head = [0; 12];
-    for (to, from) in head.chunks_exact_mut(4).zip([info.version, info.slots, info.config_len]) {
-        to.copy_from_slice(&from.to_le_bytes());
-    }
-    fill(system, start_page, START_INFO_OFFSET, &head)?;
+    fill(system, start_page, START_INFO_OFFSET, &StartInfo::head(1 << INIT_SLOT_BITS, 0))?;
     let stack = system.create_dataspace(account, INIT_STACK, small).map_err(step("stack of init"))?;
     let at = |address: usize| [address as u32, 0, 0, WRITE];
     system.attach(domain, start_page, account, at(IPC_BASE)).map_err(step("start page of init"))?;
