@@ -8,7 +8,6 @@
 
 use component::block::Device;
 use component::mark::{begin, end, interval};
-use component::signal::Signal;
 use component::{Env, Error, Open, log, open};
 use session::block::BLOCK;
 use session::{Service, echo};
@@ -18,7 +17,6 @@ const READS: u32 = 64;
 /// Bytes of a read, and of the session's buffer.
 const BYTES: u32 = 64 << 10;
 const BLOCKS: u32 = BYTES / BLOCK;
-const COMPLETED: u32 = 1;
 
 component::entry!(run);
 
@@ -48,7 +46,7 @@ fn calls() -> Result<(), Error> {
 
 /// Reads all over the card.
 fn reads() -> Result<(), Error> {
-    let mut device = Device::open(BYTES, Signal::new(COMPLETED).ok_or(Error::Invalid)?)?;
+    let mut device = Device::open(BYTES)?;
     let Some(last) = device.info().blocks.checked_sub(BLOCKS) else {
         log!("the card holds less than one request");
         return Err(Error::Invalid);
@@ -58,7 +56,7 @@ fn reads() -> Result<(), Error> {
         let block = number * step;
         begin::<{ interval::SD_READ }>();
         let started = device.read(block, BLOCKS, 0, number);
-        let completion = started.map(|()| device.wait());
+        let completion = started.and_then(|()| device.wait());
         end::<{ interval::SD_READ }>();
         let completion = completion?;
         completion.result?;

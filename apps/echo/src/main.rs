@@ -1,7 +1,7 @@
 //! The echo server: what a call costs when the server does nothing.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use component::server::{Answer, OpenRequest, Server, Sessions, serve};
+use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::{Account, Capability, Env, Error};
 use session::Message;
 use session::echo::{ECHO, EchoRequest};
@@ -27,8 +27,8 @@ impl Server for Echo {
     fn close(&mut self, (): ()) {}
 
     #[inline(always)]
-    fn fast(&mut self, (): &mut (), label: u32, words: [u32; 4]) -> Option<[u32; 4]> {
-        (label == ECHO).then_some(words)
+    fn fast(&mut self, (): &mut (), label: u32, words: [u32; 4]) -> Option<Fast> {
+        (label == ECHO).then_some(Fast::Answer(words))
     }
 
     fn request(&mut self, (): &mut (), message: &Message, _: Option<Capability>) -> Result<Answer, Error> {

@@ -17,7 +17,6 @@ mod threads;
 
 use component::block::Device;
 use component::cap::call;
-use component::signal::Signal;
 use component::{Account, Attach, Attached, Dataspace, Domain, Env, Error, Open, Session, log, open};
 use serde::Deserialize;
 use session::block::{BLOCK, Client, Operation};
@@ -31,7 +30,6 @@ const BUFFER: u32 = 2 * PAGE;
 /// A donation that is enough for a session with such a buffer.
 const ENOUGH_RAM: u32 = BUFFER + 24 * 1024;
 const ENOUGH_CAPS: u32 = 8;
-const COMPLETION: u32 = 1;
 /// The last two bytes of a boot record.
 const SIGNATURE: [u8; 2] = [0x55, 0xaa];
 const PROGRAM: &str = "probe";
@@ -84,7 +82,7 @@ fn run(env: Env) -> Result<(), Error> {
 }
 
 fn open_device() -> Result<Device, Error> {
-    Device::open(BUFFER, Signal::new(COMPLETION).ok_or(Error::Invalid)?)
+    Device::open(BUFFER)
 }
 
 /// A Block session with that donation.
@@ -167,7 +165,7 @@ impl Probe {
             Operation::Read => self.device.read(block, 1, offset, tag)?,
             Operation::Write => self.device.write(block, 1, offset, tag)?,
         }
-        let completion = self.device.wait();
+        let completion = self.device.wait()?;
         if completion.tag == tag { completion.result } else { Err(Error::Kernel) }
     }
 
@@ -351,6 +349,7 @@ fn crash() -> Result<(), Error> {
     let mut device = open_device()?;
     let program = Attached::new(&open_program()?, 0, None)?;
     device.read(0, BUFFER / BLOCK, 0, 0)?;
+    device.start()?;
     log!("ok: a request is under way; now storing to read-only memory");
     if let Some(word) = program.words().first() {
         word.store(0, core::sync::atomic::Ordering::Relaxed);

@@ -5,7 +5,6 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use component::block::Device;
-use component::signal::Signal;
 use component::{Env, Error, log};
 use zelkova_sd_sum::{BLOCK, Buffers, IN_FLIGHT, MAX_REQUEST, Source, sum};
 
@@ -15,12 +14,11 @@ const PART: u32 = MAX_REQUEST * BLOCK as u32;
 const BUFFER: u32 = (PART * (IN_FLIGHT as u32 + 1)).next_power_of_two();
 /// The part for reads that were not announced, and their tag.
 const OTHER: u32 = IN_FLIGHT as u32;
-const COMPLETED: u32 = 1;
 
 component::entry!(run);
 
 fn run(_: Env) -> Result<(), Error> {
-    let device = Device::open(BUFFER, Signal::new(COMPLETED).ok_or(Error::Invalid)?)?;
+    let device = Device::open(BUFFER)?;
     let mut source = Blocks { device, announced: [None; IN_FLIGHT], done: [None; IN_FLIGHT + 1], first: 0 };
     let mut buffers = Buffers::new();
     match sum(&mut source, &mut buffers, |file| log!("{file}")) {
@@ -53,7 +51,7 @@ impl Blocks {
             if let Some(result) = self.done.get_mut(part).and_then(Option::take) {
                 return result;
             }
-            let completion = self.device.wait();
+            let completion = self.device.wait()?;
             if let Some(done) = self.done.get_mut(completion.tag as usize) {
                 *done = Some(completion.result);
             }
@@ -73,6 +71,7 @@ impl Source for Blocks {
         let part = (self.first + used) % IN_FLIGHT;
         let place = self.announced.get_mut(part).filter(|place| place.is_none()).ok_or(Error::Busy)?;
         self.device.read(first, count, part as u32 * PART, part as u32)?;
+        self.device.start()?;
         *place = Some((first, count));
         Ok(())
     }

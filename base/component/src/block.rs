@@ -6,6 +6,8 @@
 //! attached cached, because whoever reads it reads it more than once: so after a read, and before the CPU looks, the cache
 //! lines of that part are dropped ([`Device::view`]). The Cortex-A9 fetches lines on its own, so dropping them before the transfer would
 //! not do. Once, at the start, the lines are also written back, so that none of them is later written over what the device has put there.
+//!
+//! Requests are only noted until [`Device::start`] or [`Device::wait`] lets the server look at them, all at once.
 
 use session::block::{Client, ClientRings, Completion, Info, Operation, Request};
 use session::core::{CACHE_CLEAN, CACHE_INVALIDATE, WRITE};
@@ -13,13 +15,11 @@ use session::{Error, Service, block};
 
 use crate::cap::Capability;
 use crate::env::{Open, Session, open};
-use crate::gate;
 use crate::platform::{Attached, Dataspace, Domain};
-use crate::signal::{self, Signal};
 
 /// What a session costs beyond its buffer: rings, page tables and the bookkeeping of both.
 const OVERHEAD: u32 = 24 * 1024;
-/// Capabilities of a session: rings, buffer, signals and what belongs to them.
+/// Capabilities of a session: rings, buffer and what belongs to them.
 const CAPS: u32 = 8;
 
 /// An open session.
@@ -29,8 +29,7 @@ pub struct Device {
     rings: ClientRings,
     ring_memory: Attached,
     buffer: Attached,
-    signal: Signal,
-    server: Capability,
+    server: Client<Capability>,
     session: Session,
 }
 
@@ -39,36 +38,34 @@ struct Parts {
     info: Info,
     ring_memory: Attached,
     buffer: Attached,
-    server: Capability,
 }
 
 impl Parts {
-    fn new(session: &Session, signal: Signal) -> Result<Self, Error> {
-        let client = Client::new(session.capability.as_ref().ok_or(Error::Invalid)?);
-        let info = client.info()?;
-        let rings = Dataspace::from_capability(client.rings()?)?;
-        let memory = Dataspace::from_capability(client.buffer()?)?;
-        let notification = signal.capability()?;
-        let server = client.connect(notification.slot())?;
+    fn new(server: &Client<Capability>) -> Result<Self, Error> {
+        let info = server.info()?;
+        let rings = Dataspace::from_capability(server.rings()?)?;
+        let memory = Dataspace::from_capability(server.buffer()?)?;
         let ring_memory = Attached::new(&rings, WRITE, None)?;
         let buffer = Attached::new(&memory, WRITE, None)?;
         let bytes = buffer.bytes() as u32;
         Domain::own().maintain_cache(buffer.region(), 0, bytes, CACHE_CLEAN | CACHE_INVALIDATE)?;
         // The attachments keep the memory mapped; the server keeps it alive.
-        Ok(Self { info, ring_memory, buffer, server })
+        Ok(Self { info, ring_memory, buffer })
     }
 }
 
 impl Device {
-    /// Opens a session with a buffer of `buffer` bytes, a power of two; `signal` is what completions raise.
-    pub fn open(buffer: u32, signal: Signal) -> Result<Self, Error> {
+    /// Opens a session with a buffer of `buffer` bytes, a power of two.
+    pub fn open(buffer: u32) -> Result<Self, Error> {
         let request = Open { ram: buffer + OVERHEAD, caps: CAPS, argument: buffer, ..Open::new(Service::Block) };
-        let session = open(&request)?;
-        match Parts::new(&session, signal) {
-            Ok(Parts { info, ring_memory, buffer, server }) => {
-                Ok(Self { info, rings: ClientRings::new(), ring_memory, buffer, signal, server, session })
+        let mut session = open(&request)?;
+        let server = Client::new(session.capability.take().ok_or(Error::Invalid)?);
+        match Parts::new(&server) {
+            Ok(Parts { info, ring_memory, buffer }) => {
+                Ok(Self { info, rings: ClientRings::new(), ring_memory, buffer, server, session })
             }
             Err(error) => {
+                drop(server);
                 session.close()?;
                 Err(error)
             }
@@ -89,7 +86,7 @@ impl Device {
         self.info
     }
 
-    /// Starts reading `count` blocks from `block` to `offset` of the buffer.
+    /// Notes to read `count` blocks from `block` to `offset` of the buffer.
     ///
     /// # Errors
     /// [`Error::Busy`]: too many requests are under way.
@@ -98,7 +95,7 @@ impl Device {
         self.submit(Request { operation: Some(Operation::Read), block, count, offset, tag })
     }
 
-    /// Starts writing `count` blocks to `block` from `offset` of the buffer.
+    /// Notes to write `count` blocks to `block` from `offset` of the buffer.
     ///
     /// # Errors
     /// [`Error::Busy`]: too many requests are under way.
@@ -109,28 +106,28 @@ impl Device {
 
     #[inline]
     fn submit(&mut self, request: Request) -> Result<(), Error> {
-        match self.rings.submit(self.ring_memory.words(), request) {
-            Some(must_signal) => {
-                if must_signal {
-                    gate::signal(self.server.slot());
-                }
-                Ok(())
-            }
-            None => Err(Error::Busy),
-        }
+        if self.rings.submit(self.ring_memory.words(), request) { Ok(()) } else { Err(Error::Busy) }
     }
 
-    /// Waits for the next completion. Other signals that come meanwhile are taken and lost.
+    /// Lets the server begin with what has been noted, without waiting for it.
+    pub fn start(&self) -> Result<(), Error> {
+        self.server.enter(false).map(drop)
+    }
+
+    /// Waits for the next completion.
     ///
     /// There is no time limit here: the server has deadlines of its own and completes every request.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if no request is under way.
     #[inline]
-    pub fn wait(&mut self) -> Completion {
+    pub fn wait(&mut self) -> Result<Completion, Error> {
         loop {
             if let Some(completion) = self.rings.completion(self.ring_memory.words()) {
-                return completion;
+                return Ok(completion);
             }
-            if self.rings.prepare_wait(self.ring_memory.words()) {
-                while signal::wait() & self.signal.bit() == 0 {}
+            if !self.server.enter(true)? {
+                return Err(Error::Invalid);
             }
         }
     }

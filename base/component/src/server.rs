@@ -7,6 +7,10 @@
 //! calls and signals at once. Requests of at most four words that [`Server::fast`] answers never touch
 //! the message buffer, and answering and waiting is one system call: together they stay on the kernel's fast path.
 //!
+//! A server may hold one such call until a signal has brought what the caller wants: the right to answer stays where the kernel has put it, which
+//! costs nothing, but is lost as soon as another call is taken. So none is; those of other clients wait in the endpoint's
+//! queue, in the order in which they came. This is for work that ends by itself and soon, such as a transfer of a device.
+//!
 //! Session requests of the parent come as a signal; the loop fetches and answers them. What a session needs is paid
 //! by the session's account.
 
@@ -56,6 +60,15 @@ impl Answer {
     }
 }
 
+/// What becomes of a request that matters for speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fast {
+    /// It is answered with these words.
+    Answer([u32; 4]),
+    /// Its caller waits, and with it everybody else's calls, until [`Server::held`] has an answer.
+    Hold,
+}
+
 /// What a server does.
 pub trait Server {
     /// State of a session.
@@ -75,11 +88,18 @@ pub trait Server {
         received: Option<Capability>,
     ) -> Result<Answer, Error>;
 
-    /// Answers a request of at most four words without capabilities, if it is one that matters for speed.
+    /// Handles a request of at most four words without capabilities, if it is one that matters for speed.
     #[inline(always)]
-    fn fast(&mut self, session: &mut Self::Session, label: u32, words: [u32; 4]) -> Option<[u32; 4]> {
+    fn fast(&mut self, session: &mut Self::Session, label: u32, words: [u32; 4]) -> Option<Fast> {
         let _ = (session, label, words);
         None
+    }
+
+    /// The answer to the call of a session that is [held](Fast::Hold), if there is one by now; asked after every signal.
+    #[inline(always)]
+    fn held(&mut self, session: &mut Self::Session) -> Option<[u32; 4]> {
+        let _ = session;
+        Some([0; 4])
     }
 
     /// Handles signals other than the parent's.
@@ -116,13 +136,7 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
     let mut incoming = gate::recv(slot::ENDPOINT);
     loop {
         if incoming.slot & ENDPOINT_BADGE == 0 {
-            let signals = incoming.slot;
-            if signals & PARENT_SIGNAL != 0 {
-                handle_parent(server, &mut sessions);
-            }
-            if signals & !PARENT_SIGNAL != 0 {
-                server.signal(signals & !PARENT_SIGNAL, Sessions(&mut sessions));
-            }
+            handle_signals(server, &mut sessions, incoming.slot);
             gate::set_receive(receiver.slot());
             incoming = gate::recv(slot::ENDPOINT);
             continue;
@@ -132,8 +146,16 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
         let plain = incoming.info.caps() == 0 && incoming.info.words() <= 4;
         if plain
             && let Some(open) = open
-            && let Some(words) = server.fast(&mut open.session, incoming.info.label(), incoming.words)
+            && let Some(fast) = server.fast(&mut open.session, incoming.info.label(), incoming.words)
         {
+            let words = match fast {
+                Fast::Answer(words) => words,
+                Fast::Hold => {
+                    let words = hold(server, &mut sessions, index);
+                    gate::set_receive(receiver.slot());
+                    words
+                }
+            };
             incoming = gate::reply_recv(Registers { slot: slot::ENDPOINT, info: Info::new(0, 0, 4), words });
             continue;
         }
@@ -156,6 +178,32 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
         };
         gate::set_receive(receiver.slot());
         incoming = gate::reply_recv(registers);
+    }
+}
+
+/// Handles signals until the call of the session at `index` can be answered.
+fn hold<S: Server>(server: &mut S, sessions: &mut [Option<Open<S::Session>>], index: usize) -> [u32; 4] {
+    loop {
+        handle_signals(server, sessions, gate::wait(slot::NOTIFICATION));
+        // A session that has been closed has nobody left to be answered: then the words do not matter.
+        match sessions.get_mut(index).and_then(Option::as_mut) {
+            Some(open) => {
+                if let Some(words) = server.held(&mut open.session) {
+                    return words;
+                }
+            }
+            None => return [0; 4],
+        }
+    }
+}
+
+#[inline]
+fn handle_signals<S: Server>(server: &mut S, sessions: &mut [Option<Open<S::Session>>], signals: u32) {
+    if signals & PARENT_SIGNAL != 0 {
+        handle_parent(server, sessions);
+    }
+    if signals & !PARENT_SIGNAL != 0 {
+        server.signal(signals & !PARENT_SIGNAL, Sessions(sessions));
     }
 }
 

@@ -6,7 +6,10 @@
 //! contiguous, so that a device moves data to and from it directly; the client attaches it and never learns where it
 //! lies. Requests name blocks and a place in the buffer; completions come back in any order with the tag of the request.
 //!
-//! Requests and completions cost no system call while both sides are busy; see [`ring`] for when a signal is sent.
+//! Laying a request into its ring costs no system call. [`Enter`](BlockRequest::Enter) lets the server look at the ring, and, if the
+//! client wants to wait, is answered when a completion is there: one call for any number of requests, on the kernel's fast path both
+//! ways. A server that is busy looks at the rings by itself whenever a request ends. As waiting is a call, a client
+//! whose server dies gets an error and does not wait for ever.
 //!
 //! What a client may read or write is decided by the server's policy for its label; block numbers count from the
 //! start of what it may see.
@@ -25,10 +28,17 @@ protocol! {
         Rings = 2,
         /// Answer: the dataspace of the buffer.
         Buffer = 3,
-        /// Exchanges signals. Caps: the notification that completions raise. Answer: the notification that requests raise.
-        Connect = 4,
+        /// Lets the server look for requests. Answer: 1 if completions lie in the ring that the client has not taken, else 0. With `wait`,
+        /// 0 means that no request is under way.
+        Enter = 4 {
+            /// 1: to be answered only when there is a completion, or nothing to wait for.
+            wait,
+        },
     }
 }
+
+/// Label of [`BlockRequest::Enter`], for the fast path.
+pub const ENTER: u32 = 4;
 
 /// Bytes of a block.
 pub const BLOCK: u32 = 512;
@@ -122,18 +132,24 @@ impl ServerRings {
         self.requests.pop(memory).map(Request::from_words)
     }
 
-    /// Announces that the next request must be signalled. `false`: there is one already.
+    /// Whether there is no next request.
     #[inline]
-    pub fn prepare_wait(&self, memory: &[AtomicU32]) -> bool {
-        self.requests.prepare_wait(memory)
+    pub fn is_idle(&self, memory: &[AtomicU32]) -> bool {
+        self.requests.is_empty(memory)
     }
 
-    /// Reports the end of a request; `true` if the client must be signalled. A client that has no room for its completions
-    /// loses them.
+    /// Reports the end of a request. A client that has no room for its completions loses them.
     #[inline]
-    pub fn complete(&mut self, memory: &[AtomicU32], completion: Completion) -> bool {
+    pub fn complete(&mut self, memory: &[AtomicU32], completion: Completion) {
         let status = Error::label(&completion.result);
-        self.completions.push(memory, [completion.tag, status]) && self.completions.must_signal(memory)
+        // A full ring is the client's own doing, and its loss.
+        let _ = self.completions.push(memory, [completion.tag, status]);
+    }
+
+    /// Whether the client has completions to take.
+    #[inline]
+    pub fn has_completions(&self, memory: &[AtomicU32]) -> bool {
+        self.completions.has_unread(memory)
     }
 }
 
@@ -150,22 +166,17 @@ impl ClientRings {
         Self { requests: Producer::new(), completions: Consumer::new() }
     }
 
-    /// Submits a request; `None` if the ring is full, else whether the server must be signalled.
+    /// Lays a request into the ring; `false` if it is full.
+    #[must_use]
     #[inline]
-    pub fn submit(&mut self, memory: &[AtomicU32], request: Request) -> Option<bool> {
-        self.requests.push(memory, request.to_words()).then(|| self.requests.must_signal(memory))
+    pub fn submit(&mut self, memory: &[AtomicU32], request: Request) -> bool {
+        self.requests.push(memory, request.to_words())
     }
 
     /// Takes the next completion.
     #[inline]
     pub fn completion(&mut self, memory: &[AtomicU32]) -> Option<Completion> {
         self.completions.pop(memory).map(|[tag, status]| Completion { tag, result: Error::check(status) })
-    }
-
-    /// Announces that the next completion must be signalled. `false`: there is one already.
-    #[inline]
-    pub fn prepare_wait(&self, memory: &[AtomicU32]) -> bool {
-        self.completions.prepare_wait(memory)
     }
 }
 
@@ -197,9 +208,13 @@ impl<T: Transport> Client<T> {
         self.0.call_for_cap(&BlockRequest::Buffer.encode(), &[])?.1.ok_or(Error::Invalid)
     }
 
-    /// Names the notification for completions, and gets that for requests.
-    pub fn connect(&self, notification: u32) -> Result<T::Capability, Error> {
-        self.0.call_for_cap(&BlockRequest::Connect.encode(), &[notification])?.1.ok_or(Error::Invalid)
+    /// Lets the server look for requests, and waits for a completion if `wait`. `false`: none is there, and with `wait`
+    /// none will come, because no request is under way.
+    #[inline]
+    pub fn enter(&self, wait: bool) -> Result<bool, Error> {
+        let (label, [completions, ..]) = self.0.call_words(ENTER, [wait.into(), 0, 0, 0], 1);
+        Error::check(label)?;
+        Ok(completions != 0)
     }
 }
 
@@ -215,16 +230,18 @@ mod tests {
         let mut client = ClientRings::new();
         let request =
             Request { operation: Some(Operation::Write), block: 77, count: 0x00ff_ffff, offset: 4096, tag: 3 };
-        assert!(server.prepare_wait(&memory));
-        assert_eq!(client.submit(&memory, request), Some(true));
-        assert_eq!(client.submit(&memory, Request { operation: None, ..request }), Some(false));
+        assert!(server.is_idle(&memory));
+        assert!(client.submit(&memory, request));
+        assert!(client.submit(&memory, Request { operation: None, ..request }));
+        assert!(!server.is_idle(&memory));
         assert_eq!(server.next(&memory), Some(request));
         assert_eq!(server.next(&memory).unwrap().operation, None);
         assert_eq!(server.next(&memory), None);
-        assert!(!server.complete(&memory, Completion { tag: 3, result: Err(Error::Device) }));
-        assert!(!client.prepare_wait(&memory));
+        assert!(!server.has_completions(&memory));
+        server.complete(&memory, Completion { tag: 3, result: Err(Error::Device) });
+        assert!(server.has_completions(&memory));
         assert_eq!(client.completion(&memory), Some(Completion { tag: 3, result: Err(Error::Device) }));
-        assert!(client.prepare_wait(&memory));
-        assert!(server.complete(&memory, Completion { tag: 4, result: Ok(()) }));
+        assert_eq!(client.completion(&memory), None);
+        assert!(!server.has_completions(&memory));
     }
 }

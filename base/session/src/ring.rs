@@ -6,19 +6,17 @@
 //! published, `tail` how many the consumer has taken. The producer writes an entry and then stores `head` with *release*; the consumer loads
 //! `head` with *acquire* and so sees what was written before. The other way round for `tail`.
 //!
-//! A signal costs more than an entry, so it is only sent when the other side waits. A consumer that is about to wait
-//! says so in a third word, then looks once more; a producer that has published looks at that word. Both do so with *sequential
-//! consistency*, so at least one of them sees the other.
-//!
 //! Neither side trusts the other: counts that make no sense are treated as an empty or a full ring, and entries are copied out before
 //! anybody looks at them.
 //!
-//! Layout: word 0 `head`, word 1 `tail`, word 2 `waiting`, word 3 unused, then the entries.
+//! A ring tells nobody that it has changed; how the other side comes to look is the business of the session that the ring belongs to.
+//!
+//! Layout: word 0 `head`, word 1 `tail`, then the entries.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Words before the entries.
-const HEADER: usize = 4;
+const HEADER: usize = 2;
 
 /// Words that a ring of `slots` entries of `width` words takes.
 pub const fn words(slots: usize, width: usize) -> usize {
@@ -29,7 +27,6 @@ pub const fn words(slots: usize, width: usize) -> usize {
 struct Ring<'a, const WIDTH: usize> {
     head: &'a AtomicU32,
     tail: &'a AtomicU32,
-    waiting: &'a AtomicU32,
     entries: &'a [[AtomicU32; WIDTH]],
 }
 
@@ -37,8 +34,14 @@ impl<'a, const WIDTH: usize> Ring<'a, WIDTH> {
     #[inline(always)]
     fn at<const BASE: usize, const SLOTS: usize>(memory: &'a [AtomicU32]) -> Option<Self> {
         const { assert!(SLOTS.is_power_of_two()) };
-        let [head, tail, waiting, _, entries @ ..] = memory.get(BASE..)? else { return None };
-        Some(Self { head, tail, waiting, entries: entries.as_chunks().0.get(..SLOTS)? })
+        let [head, tail, entries @ ..] = memory.get(BASE..)? else { return None };
+        Some(Self { head, tail, entries: entries.as_chunks().0.get(..SLOTS)? })
+    }
+
+    /// Entries published behind `tail`; may be more than there is room for, if the producer lies.
+    #[inline(always)]
+    fn published(&self, tail: u32) -> u32 {
+        self.head.load(Ordering::Acquire).wrapping_sub(tail)
     }
 
     #[inline(always)]
@@ -74,15 +77,14 @@ impl<const BASE: usize, const SLOTS: usize, const WIDTH: usize> Producer<BASE, S
             to.store(from, Ordering::Relaxed);
         }
         self.head = self.head.wrapping_add(1);
-        ring.head.store(self.head, Ordering::SeqCst);
+        ring.head.store(self.head, Ordering::Release);
         true
     }
 
-    /// Whether the consumer waits and must be signalled. Says so only once.
+    /// Whether entries lie in the ring that the consumer has not taken.
     #[inline]
-    pub fn must_signal(&self, memory: &[AtomicU32]) -> bool {
-        Ring::<WIDTH>::at::<BASE, SLOTS>(memory)
-            .is_some_and(|ring| ring.waiting.load(Ordering::SeqCst) != 0 && ring.waiting.swap(0, Ordering::SeqCst) != 0)
+    pub fn has_unread(&self, memory: &[AtomicU32]) -> bool {
+        Ring::<WIDTH>::at::<BASE, SLOTS>(memory).is_some_and(|ring| ring.tail.load(Ordering::Acquire) != self.head)
     }
 }
 
@@ -102,8 +104,7 @@ impl<const BASE: usize, const SLOTS: usize, const WIDTH: usize> Consumer<BASE, S
     #[inline]
     pub fn pop(&mut self, memory: &[AtomicU32]) -> Option<[u32; WIDTH]> {
         let ring = Ring::<WIDTH>::at::<BASE, SLOTS>(memory)?;
-        let published = ring.head.load(Ordering::Acquire).wrapping_sub(self.tail);
-        if published == 0 || published > SLOTS as u32 {
+        if !(1..=SLOTS as u32).contains(&ring.published(self.tail)) {
             return None;
         }
         let place = ring.entry::<SLOTS>(self.tail)?;
@@ -116,18 +117,11 @@ impl<const BASE: usize, const SLOTS: usize, const WIDTH: usize> Consumer<BASE, S
         Some(entry)
     }
 
-    /// Announces that this side is about to wait for a signal. `false`: there is an entry already; do not wait.
-    #[must_use]
+    /// Whether [`pop`](Self::pop) would find nothing.
     #[inline]
-    pub fn prepare_wait(&self, memory: &[AtomicU32]) -> bool {
-        let Some(ring) = Ring::<WIDTH>::at::<BASE, SLOTS>(memory) else { return true };
-        ring.waiting.store(1, Ordering::SeqCst);
-        let published = ring.head.load(Ordering::SeqCst).wrapping_sub(self.tail);
-        if published == 0 || published > SLOTS as u32 {
-            return true;
-        }
-        ring.waiting.store(0, Ordering::SeqCst);
-        false
+    pub fn is_empty(&self, memory: &[AtomicU32]) -> bool {
+        Ring::<WIDTH>::at::<BASE, SLOTS>(memory)
+            .is_none_or(|ring| !(1..=SLOTS as u32).contains(&ring.published(self.tail)))
     }
 }
 
@@ -165,41 +159,42 @@ mod tests {
         let mut consumer = Consumer::<0, 8, 2>::new();
         memory[0].store(1000, Ordering::Relaxed);
         assert_eq!(consumer.pop(&memory), None);
-        assert!(consumer.prepare_wait(&memory));
+        assert!(consumer.is_empty(&memory));
         memory[1].store(77, Ordering::Relaxed);
         assert!(!producer.push(&memory, [1, 2]));
         assert!(!Producer::<0, 8, 2>::new().push(&memory[..10], [1, 2]));
     }
 
     #[test]
-    fn a_waiting_consumer_is_never_forgotten() {
+    fn both_sides_see_what_is_unread() {
+        let memory = memory();
+        let mut producer = Producer::<0, 8, 2>::new();
+        let mut consumer = Consumer::<0, 8, 2>::new();
+        assert!(!producer.has_unread(&memory) && consumer.is_empty(&memory));
+        assert!(producer.push(&memory, [1, 2]));
+        assert!(producer.has_unread(&memory) && !consumer.is_empty(&memory));
+        assert_eq!(consumer.pop(&memory), Some([1, 2]));
+        assert!(!producer.has_unread(&memory) && consumer.is_empty(&memory));
+    }
+
+    #[test]
+    fn entries_cross_between_threads() {
         let memory: Arc<Vec<AtomicU32>> = Arc::new(memory());
-        let signals = Arc::new((std::sync::Mutex::new(0u32), std::sync::Condvar::new()));
-        let (theirs, their_signals) = (memory.clone(), signals.clone());
+        let theirs = memory.clone();
         let thread = std::thread::spawn(move || {
             let mut producer = Producer::<0, 8, 2>::new();
             for entry in 0..20_000 {
                 while !producer.push(&theirs, [entry, !entry]) {
                     std::thread::yield_now();
                 }
-                if producer.must_signal(&theirs) {
-                    *their_signals.0.lock().unwrap() += 1;
-                    their_signals.1.notify_one();
-                }
             }
         });
         let mut consumer = Consumer::<0, 8, 2>::new();
         for expected in 0..20_000 {
             let entry = loop {
-                if let Some(entry) = consumer.pop(&memory) {
-                    break entry;
-                }
-                if consumer.prepare_wait(&memory) {
-                    let mut count = signals.0.lock().unwrap();
-                    while *count == 0 {
-                        count = signals.1.wait(count).unwrap();
-                    }
-                    *count = 0;
+                match consumer.pop(&memory) {
+                    Some(entry) => break entry,
+                    None => std::thread::yield_now(),
                 }
             };
             assert_eq!(entry, [expected, !expected]);

@@ -3,7 +3,8 @@
 //! # Theory of operation
 //!
 //! The driver is a state machine that never waits ([`sd::driver`](zelkova_sd)); this component feeds it interrupts and time. Requests lie in
-//! the rings of the sessions; one at a time is given to the card, taking the sessions in turn. Data moves between the card and the
+//! the rings of the sessions; one at a time is given to the card, taking the sessions in turn. A client that waits is [held](component::server::Fast::Hold)
+//! until one of its requests has ended: calls of others queue up meanwhile, but the requests in their rings have their turn. Data moves between the card and the
 //! client's buffer by ADMA2: this component neither maps the buffer nor copies.
 //!
 //! While the card is brought up, deadlines are kept exactly. Afterwards asking the timer for each request would cost more than the
@@ -16,10 +17,10 @@
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
-use component::server::{Answer, OpenRequest, Server, Sessions, serve};
+use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
-use session::block::{BLOCK, BlockRequest, Completion, Operation, RING_WORDS, Request, ServerRings};
+use session::block::{BLOCK, BlockRequest, Completion, ENTER, Operation, RING_WORDS, Request, SLOTS, ServerRings};
 use session::core::{SMALL_PAGES, UNCACHED, WRITE};
 use session::{Label, Message, Service, devices, timer};
 use zelkova_sd::adma::{DescriptorTable, Segment};
@@ -31,7 +32,6 @@ use zelkova_sd::{Mmio, card::Card};
 const SESSIONS: usize = 8;
 const INTERRUPT: u32 = 1;
 const TIME: u32 = 2;
-const WORK: u32 = 3;
 const DEVICE: &str = "mmc0";
 /// Own DMA memory: one page of descriptors, 32 MiB a request.
 const DESCRIPTOR_BYTES: u32 = 4096;
@@ -58,7 +58,6 @@ struct Client {
     buffer: Capability,
     buffer_address: u32,
     buffer_bytes: u32,
-    signal: Option<Capability>,
     /// Keeps what the session owns until it is closed.
     _account: Account,
 }
@@ -83,7 +82,6 @@ struct Disk<'a> {
     clients: u32,
     /// The client whose turn it is.
     turn: u32,
-    work: Option<Capability>,
 }
 
 fn run(env: Env) -> Result<(), Error> {
@@ -125,7 +123,6 @@ fn run(env: Env) -> Result<(), Error> {
         retries: 0,
         clients: 0,
         turn: 0,
-        work: None,
     };
     disk.bring_up()?;
     serve::<_, SESSIONS>(&mut disk)
@@ -206,30 +203,33 @@ impl Disk<'_> {
         while self.current.is_none() {
             // Those behind the turn first, so that nobody is forgotten.
             let turn = self.turn;
-            let mut found = None;
-            for client in sessions.iter_mut() {
-                if client.number > turn
-                    && let Some(request) = client.rings.next(client.ring_memory.words())
-                {
-                    found = Some((client, request));
-                    break;
-                }
+            let waits = |client: &&mut Client| !client.rings.is_idle(client.ring_memory.words());
+            let next = sessions.iter_mut().filter(waits).min_by_key(|client| (client.number <= turn, client.number));
+            let Some(next) = next else { return };
+            self.turn = next.number;
+            self.begin(next);
+        }
+    }
+
+    /// Gives the card a request of `client`, if it has none.
+    #[inline]
+    fn begin(&mut self, client: &mut Client) {
+        // Requests that are wrong end at once. Bounded, as the client may make more of them all the time.
+        for _ in 0..SLOTS {
+            if self.current.is_some() {
+                return;
             }
-            let Some((client, request)) = found else {
-                if turn != 0 {
-                    self.turn = 0;
-                    continue;
-                }
-                if sessions.iter_mut().all(|client| client.rings.prepare_wait(client.ring_memory.words())) {
-                    return;
-                }
-                continue;
-            };
-            self.turn = client.number;
+            let Some(request) = client.rings.next(client.ring_memory.words()) else { return };
             if let Err(error) = self.start(client, request) {
-                finish(client, Completion { tag: request.tag, result: Err(error) });
+                client.complete(Completion { tag: request.tag, result: Err(error) });
             }
         }
+    }
+
+    /// Whether a request of `client` is under way, or waits.
+    fn is_busy_for(&self, client: &Client) -> bool {
+        self.current.as_ref().is_some_and(|current| current.client == client.number)
+            || !client.rings.is_idle(client.ring_memory.words())
     }
 
     #[inline]
@@ -272,7 +272,7 @@ impl Disk<'_> {
                 if let Some(Current { client, tag }) = self.current.take()
                     && let Some(client) = sessions.iter_mut().find(|other| other.number == client)
                 {
-                    finish(client, Completion { tag, result });
+                    client.complete(Completion { tag, result });
                 }
             }
             Event::Ready(card) => {
@@ -304,13 +304,11 @@ impl Disk<'_> {
     }
 }
 
-/// Reports the end of a request to its client.
-#[inline]
-fn finish(client: &mut Client, completion: Completion) {
-    if client.rings.complete(client.ring_memory.words(), completion)
-        && let Some(signal) = &client.signal
-    {
-        component::gate::signal(signal.slot());
+impl Client {
+    /// Reports the end of a request.
+    #[inline]
+    fn complete(&mut self, completion: Completion) {
+        self.rings.complete(self.ring_memory.words(), completion);
     }
 }
 
@@ -338,7 +336,6 @@ impl Server for Disk<'_> {
             buffer: buffer.dataspace,
             buffer_address: buffer.bus_address,
             buffer_bytes: buffer.bytes,
-            signal: None,
             _account: account,
         })
     }
@@ -363,18 +360,33 @@ impl Server for Disk<'_> {
             }
         }
         drop(client);
-        // Requests of others may have been signalled meanwhile.
-        if let Some(work) = &self.work {
-            component::gate::signal(work.slot());
+    }
+
+    #[inline(always)]
+    fn fast(&mut self, client: &mut Client, label: u32, [wait, ..]: [u32; 4]) -> Option<Fast> {
+        if label != ENTER {
+            return None;
+        }
+        self.begin(client);
+        Some(match self.held(client) {
+            Some(words) => Fast::Answer(words),
+            None if wait == 0 => Fast::Answer([0; 4]),
+            None => Fast::Hold,
+        })
+    }
+
+    #[inline(always)]
+    fn held(&mut self, client: &mut Client) -> Option<[u32; 4]> {
+        if client.rings.has_completions(client.ring_memory.words()) {
+            Some([1, 0, 0, 0])
+        } else if self.is_busy_for(client) {
+            None
+        } else {
+            Some([0; 4])
         }
     }
 
-    fn request(
-        &mut self,
-        client: &mut Client,
-        message: &Message,
-        received: Option<Capability>,
-    ) -> Result<Answer, Error> {
+    fn request(&mut self, client: &mut Client, message: &Message, _: Option<Capability>) -> Result<Answer, Error> {
         match BlockRequest::decode(message).ok_or(Error::Invalid)?.0 {
             BlockRequest::Info => {
                 let window = client.window.as_ref().ok_or(Error::Device)?;
@@ -383,17 +395,8 @@ impl Server for Disk<'_> {
             }
             BlockRequest::Rings => Ok(Answer::capability(client.ring_dataspace.slot(), &[])),
             BlockRequest::Buffer => Ok(Answer::capability(client.buffer.slot(), &[])),
-            BlockRequest::Connect => {
-                client.signal = Some(received.ok_or(Error::Invalid)?);
-                let work = match &self.work {
-                    Some(work) => work,
-                    None => self.work.insert(Signal::new(WORK).ok_or(Error::Invalid)?.capability()?),
-                };
-                let slot = work.slot();
-                // From now on the first request must be signalled.
-                let _ = client.rings.prepare_wait(client.ring_memory.words());
-                Ok(Answer::capability(slot, &[]))
-            }
+            // A client of this protocol sends it in registers.
+            BlockRequest::Enter { .. } => Err(Error::Invalid),
         }
     }
 

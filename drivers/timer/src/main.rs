@@ -6,7 +6,7 @@
 use core::num::NonZeroU32;
 use core::ptr::NonNull;
 
-use component::server::{Answer, OpenRequest, Server, Sessions, serve};
+use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
 use mmio::Mmio;
@@ -102,14 +102,14 @@ impl Server for Timers {
     }
 
     #[inline(always)]
-    fn fast(&mut self, client: &mut Client, label: u32, [low, high, ..]: [u32; 4]) -> Option<[u32; 4]> {
+    fn fast(&mut self, client: &mut Client, label: u32, [low, high, ..]: [u32; 4]) -> Option<Fast> {
         let now = match label {
             NOW => self.driver.now(),
             SET => self.set(client.number, from_words(low, high)),
             _ => return None,
         };
         let [low, high] = to_words(now);
-        Some([low, high, 0, 0])
+        Some(Fast::Answer([low, high, 0, 0]))
     }
 
     fn request(

@@ -52,12 +52,11 @@ impl Count {
 }
 
 /// All intervals of one number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Interval {
-    times: u64,
     sum: Count,
-    min: u64,
-    max: u64,
+    /// Each interval's instructions.
+    all: Vec<u64>,
 }
 
 /// The intervals of a run.
@@ -77,18 +76,10 @@ impl Marks {
             Mark::End(op) => {
                 let Some(begin) = self.open.remove(&op) else { return };
                 let count = now.since(begin);
-                let all = count.all();
-                let interval = self.closed.entry(op).or_insert(Interval {
-                    times: 0,
-                    sum: Count::default(),
-                    min: u64::MAX,
-                    max: 0,
-                });
-                interval.times += 1;
+                let interval = self.closed.entry(op).or_default();
                 interval.sum.user += count.user;
                 interval.sum.kernel += count.kernel;
-                interval.min = interval.min.min(all);
-                interval.max = interval.max.max(all);
+                interval.all.push(count.all());
             }
         }
     }
@@ -97,13 +88,17 @@ impl Marks {
     pub(crate) fn report(&self, total: Count) -> String {
         let mut text = format!("{{\n  \"total\": {},\n  \"intervals\": [", json(total));
         for (index, (op, interval)) in self.closed.iter().enumerate() {
-            let Interval { times, sum, min, max } = interval;
+            let mut all = interval.all.clone();
+            all.sort_unstable();
+            let (Some(min), Some(median), Some(max)) = (all.first(), all.get((all.len() - 1) / 2), all.last()) else {
+                continue;
+            };
+            let (times, sum) = (all.len(), json(interval.sum));
             let comma = if index == 0 { "" } else { "," };
-            let sum = json(*sum);
             // Writing to a string does not fail.
             let _ = write!(
                 text,
-                "{comma}\n    {{ \"op\": {op}, \"times\": {times}, \"sum\": {sum}, \"min\": {min}, \"max\": {max} }}"
+                "{comma}\n    {{ \"op\": {op}, \"times\": {times}, \"sum\": {sum}, \"min\": {min}, \"median\": {median}, \"max\": {max} }}"
             );
         }
         text.push_str("\n  ]\n}\n");
@@ -149,7 +144,7 @@ mod tests {
         assert_eq!(
             marks.report(at(40, 9)),
             "{\n  \"total\": { \"user\": 40, \"kernel\": 9 },\n  \"intervals\": [\n    \
-             { \"op\": 3, \"times\": 2, \"sum\": { \"user\": 6, \"kernel\": 3 }, \"min\": 2, \"max\": 7 }\n  ]\n}\n"
+             { \"op\": 3, \"times\": 2, \"sum\": { \"user\": 6, \"kernel\": 3 }, \"min\": 2, \"median\": 2, \"max\": 7 }\n  ]\n}\n"
         );
     }
 

@@ -148,8 +148,14 @@ fn every_instruction_between_marks_is_counted() {
         let outcome = run(&[(RAM, &main), (OCM, &kernel)], icount, 30);
         assert_eq!(outcome.verdict, Verdict::Success, "{outcome:?}");
         let report = outcome.report.unwrap();
-        let interval =
-            |op, times, user, kernel, min, max| Interval { op, times, sum: Count { user, kernel }, min, max };
+        let interval = |op, times, user, kernel, min, max| Interval {
+            op,
+            times,
+            sum: Count { user, kernel },
+            min,
+            median: min,
+            max,
+        };
         assert_eq!(
             report.intervals,
             [interval(7, 2, 40, 0, 10, 30), interval(8, 1, 200_002, 0, 200_002, 200_002), interval(9, 1, 3, 4, 7, 7)]
