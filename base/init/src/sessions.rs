@@ -1,10 +1,20 @@
 //! The sessions that init has arranged.
+//!
+//! init never waits for a server: a request is written down, the server's parent signal is raised, and the client is answered when the server
+//! has answered. Closing works the same way, so that no server ever loses memory that it is still using.
 
-use component::{Account, Capability};
-use session::Service;
+use component::{Account, Capability, Domain, Error, log};
+use session::parent::ServerEvent;
+use session::{Message, Service};
+use zelkova_init::description::Target;
+
+use crate::children::State;
+use crate::{Init, Reply};
 
 /// Most sessions at a time.
 const SESSIONS: usize = 128;
+/// Session number of sessions with core, which need no closing.
+const CORE_SESSION: u32 = u32::MAX;
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,4 +97,187 @@ impl Sessions {
         let at = position(Phase::Closing).or_else(|| position(Phase::Requested))?;
         self.0.get_mut(at)?.as_mut().map(|session| (at as u32, session))
     }
+}
+
+impl Init {
+    pub(crate) fn open(
+        &mut self,
+        client: usize,
+        service: u32,
+        [ram, caps, argument]: [u32; 3],
+        message: &Message,
+        text: usize,
+        notification: Option<Capability>,
+    ) -> Result<Reply, Error> {
+        let service = Service::from_wire(service).ok_or(Error::Invalid)?;
+        let name = message.text(text).ok_or(Error::Invalid)?;
+        let child = self.children.get(client).ok_or(Error::Invalid)?;
+        let route = child.component.routes.iter().find(|route| route.service == service).ok_or(Error::Denied)?;
+        let server = match &route.target {
+            Target::Core => return open_core(service, &name, notification).map(Some),
+            Target::Child(name) => self.children.position(name).ok_or(Error::Denied)?,
+        };
+        if self.ending || self.children.get(server).is_none_or(|server| server.state != State::Running) {
+            return Err(Error::Gone);
+        }
+        let child = self.children.get(client).ok_or(Error::Invalid)?;
+        let account = child.account.create_account(ram, caps)?;
+        let session = Session {
+            client,
+            server,
+            service,
+            quota: [ram, caps],
+            argument,
+            account: Some(account),
+            phase: Phase::Requested,
+            reply: Some(Capability::save_reply()?),
+        };
+        match self.sessions.insert(session) {
+            Ok(()) => {
+                self.children.wake(server);
+                Ok(None)
+            }
+            Err(session) => {
+                // The caller is answered the usual way no longer: its right to be answered was kept.
+                self.settle(session, Err(Error::Busy));
+                Ok(None)
+            }
+        }
+    }
+
+    pub(crate) fn close(&mut self, client: usize, id: u32) -> Result<Reply, Error> {
+        if id == CORE_SESSION {
+            return Ok(Some((Message::new(0), None)));
+        }
+        let session = self.sessions.get_mut(id).filter(|session| session.client == client).ok_or(Error::Invalid)?;
+        if session.phase != Phase::Open {
+            return Err(Error::Invalid);
+        }
+        session.phase = Phase::Closing;
+        session.reply = Some(Capability::save_reply()?);
+        let server = session.server;
+        self.wake_or_settle(server);
+        Ok(None)
+    }
+
+    /// Lets a server know of requests, or does without it if it has ended.
+    pub(crate) fn wake_or_settle(&mut self, server: usize) {
+        if self.children.get(server).is_some_and(|server| server.state == State::Running) {
+            self.children.wake(server);
+            return;
+        }
+        while let Some(session) = self.sessions.take_first(|session| session.server == server) {
+            let result = if session.phase.is_closing() { Ok(()) } else { Err(Error::Gone) };
+            self.settle(session, result);
+        }
+    }
+
+    /// The next request for a server.
+    pub(crate) fn next(&mut self, server: usize) -> (Message, Option<Capability>) {
+        let Some((id, session)) = self.sessions.next_for(server) else { return (ServerEvent::encode(None), None) };
+        if session.phase == Phase::Closing {
+            session.phase = Phase::CloseOffered;
+            return (ServerEvent::encode(Some(&ServerEvent::Close { request: id })), None);
+        }
+        session.phase = Phase::Offered;
+        let (client, service, [ram, caps], argument) =
+            (session.client, session.service, session.quota, session.argument);
+        let account = session.account.as_ref().and_then(|account| Capability::copy(account.slot()).ok());
+        let label = self.children.label(client);
+        let event = ServerEvent::Open { request: id, service, ram, caps, argument, label };
+        (ServerEvent::encode(Some(&event)), account)
+    }
+
+    pub(crate) fn answer(
+        &mut self,
+        server: usize,
+        id: u32,
+        status: u32,
+        capability: Option<Capability>,
+    ) -> Result<Reply, Error> {
+        let session = self.sessions.get_mut(id).filter(|session| session.server == server).ok_or(Error::Invalid)?;
+        match session.phase {
+            Phase::Offered => match Error::check(status) {
+                Ok(()) => {
+                    session.phase = Phase::Open;
+                    if let Some(reply) = session.reply.take() {
+                        let message = Message::from_words(0, &[id]);
+                        match &capability {
+                            Some(capability) => reply.reply(&message, &[capability.slot()]),
+                            None => reply.reply(&message, &[]),
+                        }
+                    }
+                    // A client that ended meanwhile does not keep the session open.
+                    let client = session.client;
+                    if self.children.get(client).is_none_or(|client| client.state != State::Running) {
+                        self.close_sessions_of(client);
+                    }
+                }
+                Err(error) => {
+                    if let Some(session) = self.sessions.take(id) {
+                        self.settle(session, Err(error));
+                    }
+                }
+            },
+            Phase::CloseOffered => {
+                if let Some(session) = self.sessions.take(id) {
+                    self.settle(session, Ok(()));
+                }
+            }
+            _ => return Err(Error::Invalid),
+        }
+        Ok(Some((Message::new(0), None)))
+    }
+
+    /// Ends a session: its account goes back to the client, and whoever waits is answered.
+    fn settle(&mut self, mut session: Session, result: Result<(), Error>) {
+        if let (Some(account), Some(client)) = (session.account.take(), self.children.get(session.client))
+            && let Err(error) = client.account.close(account)
+        {
+            log!("a session of {} cannot be settled: {error}", client.component.name);
+        }
+        if let Some(reply) = session.reply.take() {
+            reply.reply(&Message::new(Error::label(&result)), &[]);
+        }
+    }
+
+    /// Starts closing all sessions in which a component is the client.
+    pub(crate) fn close_sessions_of(&mut self, client: usize) {
+        for server in 0..self.children.len() {
+            let mut any = false;
+            for session in self.sessions.iter_mut().filter(|s| s.client == client && s.server == server) {
+                if session.phase == Phase::Open {
+                    session.phase = Phase::Closing;
+                    any = true;
+                }
+            }
+            if any {
+                self.wake_or_settle(server);
+            }
+        }
+        // What no server has seen yet needs no server to end.
+        while let Some(session) = self.sessions.take_first(|s| s.client == client && s.phase == Phase::Requested) {
+            self.settle(session, Err(Error::Gone));
+        }
+    }
+}
+
+fn open_core(
+    service: Service,
+    name: &str,
+    notification: Option<Capability>,
+) -> Result<(Message, Option<Capability>), Error> {
+    let capability = match service {
+        Service::Log => None,
+        Service::Rom => {
+            let (rom, _) = Domain::own().rom(name)?;
+            if let Some(notification) = notification {
+                Domain::own().on_log(notification.slot())?;
+            }
+            Some(rom.into_capability())
+        }
+        Service::Hardware => Some(Domain::own().hardware()?),
+        Service::Timer | Service::Block | Service::Devices | Service::Echo => return Err(Error::Denied),
+    };
+    Ok((Message::from_words(0, &[CORE_SESSION]), capability))
 }
