@@ -1,9 +1,9 @@
 //! The components that init has started.
 
+use crate::description::{COMPONENTS, Component, OnExit};
+use crate::platform::{Account, Capability, Domain, Error, call, gate};
 use abi::{ENDPOINT_BADGE, slot};
-use component::{Account, Capability, Domain, Error};
 use session::Text;
-use zelkova_init::description::{COMPONENTS, Component, OnExit};
 
 use crate::program;
 
@@ -68,7 +68,7 @@ impl Child {
         self.state = State::Stopped;
         let request = session::core::ThreadRequest::Suspend.encode();
         // A thread that cannot be stopped is destroyed with its account all the same.
-        let _ = component::cap::call(self.thread.slot(), &request, &[]);
+        let _ = call(self.thread.slot(), &request, &[]);
     }
 
     /// Destroys the component: everything it had is init's again.
@@ -116,7 +116,7 @@ impl Children {
     /// Raises the parent signal of a server.
     pub(crate) fn wake(&self, server: usize) {
         if let Some(child) = self.0.get(server) {
-            component::gate::signal(child.signal.slot());
+            gate::signal(child.signal.slot());
         }
     }
 

@@ -3,13 +3,13 @@
 //! A program is an ELF file in a boot module. Segments that are not writeable are attached as they are, so that all instances of a program share
 //! them; writeable ones are copied into memory that the child pays for. Nothing is writeable and executable.
 
+use crate::description::Component;
+use crate::platform::{Account, Attach, Attached, Capability, Dataspace, Domain, Error, NewThread, log};
 use abi::{CONFIG_LEN, IPC_BASE, PROGRAM_BASE, STACK_TOP, START_INFO_OFFSET, StartInfo, WINDOW_BASE};
-use component::{Account, Attach, Attached, Capability, Dataspace, Domain, Error, NewThread, log};
 use elf::ElfBytes;
 use elf::abi::{EM_ARM, PF_W, PF_X, PT_LOAD};
 use elf::endian::LittleEndian;
 use session::core::{EXECUTE, SMALL_PAGES, WRITE};
-use zelkova_init::description::Component;
 
 const PAGE: u32 = 4096;
 

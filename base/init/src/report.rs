@@ -1,6 +1,6 @@
 //! The table of what every component has used.
 
-use component::{Account, log};
+use crate::platform::{Account, log};
 use session::core::AccountInfo;
 
 use crate::children::Children;

@@ -3,10 +3,10 @@
 //! init never waits for a server: a request is written down, the server's parent signal is raised, and the client is answered when the server
 //! has answered. Closing works the same way, so that no server ever loses memory that it is still using.
 
-use component::{Account, Capability, Domain, Error, log};
+use crate::description::Target;
+use crate::platform::{Account, Capability, Domain, Error, log};
 use session::parent::ServerEvent;
 use session::{Message, Service};
-use zelkova_init::description::Target;
 
 use crate::children::State;
 use crate::{Init, Reply};
