@@ -37,7 +37,13 @@ impl fmt::Display for ConfigError {
 type Check = fn(&Value) -> Result<(), ConfigError>;
 
 /// The programs that say what their configuration looks like. Any other gets its table as it is.
-const CHECKS: &[(&str, Check)] = &[];
+const CHECKS: &[(&str, Check)] =
+    &[("devices", |config| typed::<devices::config::Config>(config).map(drop)), ("sd", sd)];
+
+fn sd(config: &Value) -> Result<(), ConfigError> {
+    let config = typed::<sd::Config>(config)?;
+    config.check().map_err(|error| ConfigError { path: Vec::new(), message: error.to_string() })
+}
 
 /// Checks the configuration of a component that runs `binary`.
 ///
@@ -55,10 +61,9 @@ fn check_with(checks: &[(&str, Check)], binary: &str, config: &Value) -> Result<
     }
 }
 
-/// The check that `config` deserialises as `T`, the type that the program itself reads.
-#[cfg_attr(not(test), expect(dead_code, reason = "no program has registered its type yet"))]
-pub(crate) fn typed<T: DeserializeOwned>(config: &Value) -> Result<(), ConfigError> {
-    serde_path_to_error::deserialize::<_, T>(config).map(|_| ()).map_err(|error| {
+/// `config` as `T`, the type that the program itself reads.
+fn typed<T: DeserializeOwned>(config: &Value) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(config).map_err(|error| {
         let path = error
             .path()
             .iter()
@@ -74,35 +79,26 @@ pub(crate) fn typed<T: DeserializeOwned>(config: &Value) -> Result<(), ConfigErr
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
 
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
-    struct Config {
-        policies: Vec<Policy>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
-    struct Policy {
-        read_only: bool,
+    #[test]
+    fn an_error_names_the_place() {
+        let right = json!({ "policies": [{ "selector": "default" }] });
+        let wrong = json!({ "policies": [{ "selector": "default" }, { "selector": "default", "first": "x" }] });
+        assert_eq!(check("sd", &right), Ok(()));
+        assert_eq!(check("uart", &wrong), Ok(()));
+        let error = check("sd", &wrong).unwrap_err();
+        let key = |key: &str| Step::Key(key.into());
+        assert_eq!(error.path, [key("policies"), Step::Index(1), key("first")]);
+        assert!(error.message.contains("expected u64"), "{error}");
     }
 
     #[test]
-    fn a_typed_check_names_the_place() {
-        let checks: &[(&str, Check)] = &[("sd", typed::<Config>)];
-        let right = json!({ "policies": [{ "read_only": true }] });
-        let wrong = json!({ "policies": [{ "read_only": true }, { "read_only": 7 }] });
-        assert_eq!(check_with(checks, "sd", &right), Ok(()));
-        assert_eq!(check_with(checks, "uart", &wrong), Ok(()));
-        let error = check_with(checks, "sd", &wrong).unwrap_err();
-        let key = |key: &str| Step::Key(key.into());
-        assert_eq!(error.path, [key("policies"), Step::Index(1), key("read_only")]);
-        assert!(error.message.contains("expected a boolean"), "{error}");
+    fn what_the_program_itself_would_refuse_is_refused() {
+        let twice = json!({ "policies": [{ "selector": "default" }, { "selector": "default", "writeable": true }] });
+        assert!(check("sd", &twice).unwrap_err().message.contains("two policies"));
+        assert!(check("devices", &json!({ "policies": [{ "selector": "default" }] })).is_err());
     }
 }

@@ -1,55 +1,41 @@
 //! Which client may touch which blocks.
 //!
 //! A client is known by its label, which its parent gives it and which it cannot choose. The configuration lists policies;
-//! each has exactly one selector and grants a range of blocks, for reading or also for writing. The policy of a client is
-//! the one whose selector fits best: the whole label, else the longest prefix, else the longest suffix, else the explicit
-//! default. A client without a policy is denied.
+//! each has a selector and grants a range of blocks, for reading or also for writing. The policy of a client is the one whose
+//! selector fits best, see [`session::label`]. A client without a policy is denied.
 //!
 //! ```toml
-//! [[policy]]
-//! label_prefix = "init -> sd-sum"     # the whole card, read only
+//! [[policies]]
+//! selector = { exact = "init -> sd-sum" }     # the whole card, read only
 //!
-//! [[policy]]
-//! label = "init -> logger"            # 1 MiB at 64 MiB
+//! [[policies]]
+//! selector = { prefix = "init -> logger" }    # 1 MiB at 64 MiB
 //! first = 131072
 //! count = 2048
 //! writeable = true
 //! ```
 
-use heapless::{String, Vec};
+use heapless::Vec;
 use serde::Deserialize;
-
-/// The longest label or part of a label in bytes.
-pub const LABEL_MAX: usize = 64;
+use session::label::{self, Label, Selector};
 
 /// The most policies.
-pub const POLICIES_MAX: usize = 16;
+pub const POLICIES_MAX: usize = 8;
 
 /// The driver's configuration. [`Config::check`] it once before use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The policies; their order does not matter.
-    #[serde(default)]
-    pub policy: Vec<Policy, POLICIES_MAX>,
+    pub policies: Vec<Policy, POLICIES_MAX>,
 }
 
 /// What the clients that a selector fits may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// Selector: the whole label.
-    #[serde(default)]
-    pub label: Option<String<LABEL_MAX>>,
-    /// Selector: how the label begins.
-    #[serde(default)]
-    pub label_prefix: Option<String<LABEL_MAX>>,
-    /// Selector: how the label ends.
-    #[serde(default)]
-    pub label_suffix: Option<String<LABEL_MAX>>,
-    /// Selector: every label that no other selector fits.
-    #[serde(default)]
-    pub default: bool,
+    /// Whom the policy is for.
+    pub selector: Selector,
     /// First block, in units of 512 bytes; 0 if absent.
     #[serde(default)]
     pub first: u64,
@@ -62,20 +48,11 @@ pub struct Policy {
 }
 
 /// What is wrong with a configuration. Policies are counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A policy that fits nobody.
-    #[error("policy {0} has no selector; give it one of label, label_prefix, label_suffix, default = true")]
-    NoSelector(usize),
-    /// A policy with more than one selector.
-    #[error("policy {0} has more than one selector; split it")]
-    ManySelectors(usize),
-    /// A prefix or suffix that fits every label.
-    #[error("the selector of policy {0} is empty; write default = true to mean every label")]
-    EmptySelector(usize),
     /// Two policies with the same selector.
-    #[error("policies {0} and {1} have the same selector; remove one")]
-    Duplicate(usize, usize),
+    #[error("two policies for {0:?}; remove one")]
+    Duplicate(Selector),
     /// A range without blocks.
     #[error("policy {0} grants no block; leave count out to mean the rest of the card")]
     EmptyRange(usize),
@@ -125,91 +102,30 @@ pub struct Window {
     pub writeable: bool,
 }
 
-/// How well a selector fits a label; later is better.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
-    Default,
-    Suffix(usize),
-    Prefix(usize),
-    Whole,
-}
-
-#[derive(PartialEq, Eq)]
-enum Selector<'a> {
-    Label(&'a str),
-    Prefix(&'a str),
-    Suffix(&'a str),
-    Default,
-}
-
 impl Config {
     /// Checks every policy.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (index, policy) in self.policy.iter().enumerate() {
-            let number = index + 1;
-            let selector = policy.selector(number)?;
+        if let Some(selector) = label::duplicate(&self.policies, |policy| &policy.selector) {
+            return Err(ConfigError::Duplicate(selector.clone()));
+        }
+        for (policy, number) in self.policies.iter().zip(1..) {
             if policy.count == Some(0) {
                 return Err(ConfigError::EmptyRange(number));
             }
             if policy.first.checked_add(policy.count.unwrap_or(1)).is_none() {
                 return Err(ConfigError::RangeOverflow(number));
             }
-            for (earlier, other) in self.policy.iter().take(index).enumerate() {
-                if other.selector(earlier + 1)? == selector {
-                    return Err(ConfigError::Duplicate(earlier + 1, number));
-                }
-            }
         }
         Ok(())
     }
 
-    /// The policy for the client `label`: the best fit, or `None` if the client is to be denied.
-    pub fn policy_for(&self, label: &str) -> Option<&Policy> {
-        self.policy
-            .iter()
-            .filter_map(|policy| policy.fit(label).map(|fit| (fit, policy)))
-            .max_by_key(|(fit, _)| *fit)
-            .map(|(_, policy)| policy)
+    /// The policy for a client, or `None` if it is to be denied.
+    pub fn policy(&self, label: &Label) -> Option<&Policy> {
+        label::best_match(&self.policies, |policy| &policy.selector, label)
     }
 }
 
 impl Policy {
-    fn selector(&self, number: usize) -> Result<Selector<'_>, ConfigError> {
-        let mut selectors = [
-            self.label.as_deref().map(Selector::Label),
-            self.label_prefix.as_deref().map(Selector::Prefix),
-            self.label_suffix.as_deref().map(Selector::Suffix),
-            self.default.then_some(Selector::Default),
-        ]
-        .into_iter()
-        .flatten();
-        match (selectors.next(), selectors.next()) {
-            (None, _) => Err(ConfigError::NoSelector(number)),
-            (Some(_), Some(_)) => Err(ConfigError::ManySelectors(number)),
-            (Some(Selector::Label("") | Selector::Prefix("") | Selector::Suffix("")), None) => {
-                Err(ConfigError::EmptySelector(number))
-            }
-            (Some(selector), None) => Ok(selector),
-        }
-    }
-
-    fn fit(&self, label: &str) -> Option<Fit> {
-        if self.label.as_deref() == Some(label) {
-            return Some(Fit::Whole);
-        }
-        if let Some(prefix) = &self.label_prefix
-            && label.starts_with(prefix.as_str())
-        {
-            return Some(Fit::Prefix(prefix.len()));
-        }
-        if let Some(suffix) = &self.label_suffix
-            && label.ends_with(suffix.as_str())
-        {
-            return Some(Fit::Suffix(suffix.len()));
-        }
-        self.default.then_some(Fit::Default)
-    }
-
     /// The blocks this policy grants on a card of `blocks` blocks that is, or is not, `read_only`.
     pub fn window(&self, blocks: u64, read_only: bool) -> Result<Window, BeyondCard> {
         let count = self.count.unwrap_or(blocks.saturating_sub(self.first));
@@ -251,85 +167,58 @@ mod tests {
         config.check().map(|()| config)
     }
 
-    const ALL: &str = r#"{"policy": [
-        {"default": true, "first": 1},
-        {"label_suffix": "sum", "first": 2},
-        {"label_suffix": "-> sd-sum", "first": 3},
-        {"label_prefix": "init", "first": 4},
-        {"label_prefix": "init -> sd", "first": 5},
-        {"label": "init -> sd-sum", "first": 6, "count": 10, "writeable": true}
+    const ALL: &str = r#"{"policies": [
+        {"selector": "default", "first": 1},
+        {"selector": {"prefix": "init"}, "first": 4},
+        {"selector": {"exact": "init -> sd-sum"}, "first": 6, "count": 10, "writeable": true}
     ]}"#;
 
-    fn first(config: &Config, label: &str) -> Option<u64> {
-        config.policy_for(label).map(|policy| policy.first)
-    }
-
-    #[test]
-    fn best_fit() {
-        let config = checked(ALL).unwrap();
-        assert_eq!(first(&config, "init -> sd-sum"), Some(6));
-        assert_eq!(first(&config, "init -> sd-sum2"), Some(5));
-        assert_eq!(first(&config, "init -> x -> sd-sum"), Some(4));
-        assert_eq!(first(&config, "root -> sd-sum"), Some(3));
-        assert_eq!(first(&config, "sum"), Some(2));
-        assert_eq!(first(&config, ""), Some(1));
-        assert_eq!(first(&config, "other"), Some(1));
-    }
-
-    #[test]
-    fn order_does_not_matter() {
-        let mut config = checked(ALL).unwrap();
-        config.policy.reverse();
-        assert_eq!(first(&config, "init -> sd-sum"), Some(6));
-        assert_eq!(first(&config, "init -> sd-sum2"), Some(5));
-        assert_eq!(first(&config, "root -> sd-sum"), Some(3));
-        assert_eq!(first(&config, "other"), Some(1));
+    fn policy_of<'c>(config: &'c Config, label: &str) -> Option<&'c Policy> {
+        config.policy(&Label::new(label).unwrap())
     }
 
     #[test]
     fn nobody_without_policy() {
-        let config = checked(r#"{"policy": [{"label": "a"}]}"#).unwrap();
-        assert_eq!(config.policy_for("b"), None);
-        assert_eq!(Config::default().policy_for("b"), None);
+        let config = checked(r#"{"policies": [{"selector": {"exact": "a"}}]}"#).unwrap();
+        assert!(policy_of(&config, "a").is_some());
+        assert_eq!(policy_of(&config, "b"), None);
     }
 
     #[test]
     fn errors_name_the_policy() {
         let error = |json: &str| checked(json).unwrap_err();
-        assert_eq!(error(r#"{"policy": [{"default": true}, {"first": 3}]}"#), ConfigError::NoSelector(2));
-        assert_eq!(error(r#"{"policy": [{"label": "a", "default": true}]}"#), ConfigError::ManySelectors(1));
-        assert_eq!(error(r#"{"policy": [{"label_prefix": ""}]}"#), ConfigError::EmptySelector(1));
+        let twice =
+            r#"{"policies": [{"selector": {"exact": "a"}}, {"selector": "default"}, {"selector": {"exact": "a"}}]}"#;
+        assert_eq!(error(twice), ConfigError::Duplicate(Selector::Exact(Label::new("a").unwrap())));
+        assert!(error(twice).to_string().contains('a'));
+        assert_eq!(error(r#"{"policies": [{"selector": "default", "count": 0}]}"#), ConfigError::EmptyRange(1));
         assert_eq!(
-            error(r#"{"policy": [{"label": "a"}, {"label_prefix": "a"}, {"label": "a"}]}"#),
-            ConfigError::Duplicate(1, 3)
-        );
-        assert_eq!(error(r#"{"policy": [{"label": "a", "count": 0}]}"#), ConfigError::EmptyRange(1));
-        assert_eq!(
-            error(r#"{"policy": [{"label": "a", "first": 18446744073709551615, "count": 1}]}"#),
+            error(r#"{"policies": [{"selector": "default", "first": 18446744073709551615, "count": 1}]}"#),
             ConfigError::RangeOverflow(1)
         );
-        assert!(ConfigError::NoSelector(2).to_string().contains("policy 2"));
     }
 
     #[test]
-    fn unknown_keys_are_refused() {
-        assert!(parse(r#"{"policy": [{"label": "a", "writable": true}]}"#).is_err());
-        assert!(parse(r#"{"policies": []}"#).is_err());
+    fn a_policy_needs_a_selector_and_knows_its_keys() {
+        assert!(parse(r#"{"policies": [{"first": 3}]}"#).is_err());
+        assert!(parse(r#"{"policies": [{"selector": "default", "writable": true}]}"#).is_err());
+        assert!(parse(r#"{"policy": []}"#).is_err());
+        assert!(parse("{}").is_err());
     }
 
     #[test]
     fn windows() {
         let config = checked(ALL).unwrap();
-        let policy = config.policy_for("init -> sd-sum").unwrap();
+        let policy = policy_of(&config, "init -> sd-sum").unwrap();
         let window = policy.window(100, false).unwrap();
         assert_eq!(window, Window { first: 6, blocks: 10, writeable: true });
         assert!(!policy.window(100, true).unwrap().writeable);
         assert_eq!(policy.window(15, false), Err(BeyondCard { first: 6, end: 16, blocks: 15 }));
         assert_eq!(policy.window(16, false).unwrap().blocks, 10);
 
-        let rest = config.policy_for("init").unwrap().window(100, false).unwrap();
+        let rest = policy_of(&config, "init").unwrap().window(100, false).unwrap();
         assert_eq!(rest, Window { first: 4, blocks: 96, writeable: false });
-        assert!(config.policy_for("init").unwrap().window(4, false).is_err());
+        assert!(policy_of(&config, "init").unwrap().window(4, false).is_err());
     }
 
     #[test]

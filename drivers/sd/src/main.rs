@@ -85,14 +85,7 @@ struct Disk<'a> {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
-    config.check().map_err(|error| {
-        log!("configuration: {error}");
-        Error::Invalid
-    })?;
+    let config = configuration(&env)?;
     let time = open(&Open { caps: TIMER_CAPS, ..Open::new(Service::Timer) })?;
     let timer = timer::Client::new(time.capability.ok_or(Error::Invalid)?);
     let wake = Signal::new(TIME).ok_or(Error::Invalid)?.capability()?;
@@ -126,6 +119,22 @@ fn run(env: Env) -> Result<(), Error> {
     };
     disk.bring_up()?;
     serve::<_, SESSIONS>(&mut disk)
+}
+
+/// A frame of its own, as large values move around while the text is read.
+#[inline(never)]
+fn configuration(env: &Env) -> Result<Config, Error> {
+    let config: Config = env.config().map_err(|error| {
+        log!("{error}");
+        Error::Invalid
+    })?;
+    match config.check() {
+        Ok(()) => Ok(config),
+        Err(error) => {
+            log!("configuration: {error}");
+            Err(Error::Invalid)
+        }
+    }
 }
 
 impl Disk<'_> {
@@ -188,8 +197,8 @@ impl Disk<'_> {
     }
 
     /// The part of the card that a client may see.
-    fn window(&self, label: &str) -> Result<Window, Error> {
-        let policy = self.config.policy_for(label).ok_or(Error::Denied)?;
+    fn window(&self, label: &Label) -> Result<Window, Error> {
+        let policy = self.config.policy(label).ok_or(Error::Denied)?;
         let card = self.driver.card().ok_or(Error::Device)?;
         policy.window(card.blocks, card.read_only).map_err(|error| {
             log!("{label}: {error}");
@@ -278,7 +287,7 @@ impl Disk<'_> {
             Event::Ready(card) => {
                 self.announce(&card);
                 for client in sessions.iter_mut() {
-                    client.window = self.window(client.label.as_str()).ok();
+                    client.window = self.window(&client.label).ok();
                 }
             }
             Event::NoCard => {
@@ -316,7 +325,7 @@ impl Server for Disk<'_> {
     type Session = Client;
 
     fn open(&mut self, request: &OpenRequest, account: Account) -> Result<Client, Error> {
-        let window = self.window(request.label.as_str())?;
+        let window = self.window(&request.label)?;
         let wanted = request.argument;
         if !wanted.is_power_of_two() || !(4096..=MAX_BUFFER).contains(&wanted) {
             return Err(Error::Invalid);

@@ -63,7 +63,7 @@ stack = "32K"
 provides = ["Block"]
 route = { Timer = "timer" }
 [component.config]
-policies = [{ label = "init -> sum", read-only = true }]
+policies = [{ selector = { exact = "init -> sum" }, first = 8 }]
 
 [[component]]
 name = "sum"
@@ -91,7 +91,7 @@ fn a_right_scenario_becomes_a_description() {
     assert_eq!((scenario.measure[0].per, scenario.measure[0].goal), (65536, Some(0.04)));
     assert_eq!(
         scenario.configs,
-        [("sd.cfg".to_owned(), r#"{"policies":[{"label":"init -> sum","read-only":true}]}"#.to_owned())]
+        [("sd.cfg".to_owned(), r#"{"policies":[{"first":8,"selector":{"exact":"init -> sum"}}]}"#.to_owned())]
     );
     let [timer, sd, sum] = &scenario.description.components[..] else { panic!("not three components") };
     assert_eq!((timer.ram, timer.caps, timer.priority, timer.stack), (256 << 10, 40, 100, 16 << 10));
@@ -213,14 +213,14 @@ caps = 9
 
 [[component]]
 name = "a-name-with-a-config"
-binary = "sd"
+binary = "timer"
 ram = "1M"
 caps = 9
 config = { x = 1 }
 
 [[component]]
 name = "a-name-with-a-config1"
-binary = "sd"
+binary = "timer"
 ram = "1M"
 caps = 9
 config = { x = 1 }
@@ -303,6 +303,11 @@ fn damage_is_one_of_a_few_kinds() {
     insta::assert_snapshot!(mistakes(&system(
         "[board.sd]\nsize = \"40M\"\nformat = \"fat16\"\nfile = [{ path = \"/A\", chain = \"broken\" }]\n"
     )));
+}
+
+#[test]
+fn a_mistake_in_a_configuration_is_shown_where_it_is() {
+    insta::assert_snapshot!(mistakes(&RIGHT.replace("first = 8", "frist = 8")));
 }
 
 #[test]
