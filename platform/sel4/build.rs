@@ -78,6 +78,7 @@ const CONSTANTS: &[(&str, &str)] = &[
     ("USER_CONTEXT_SP", "offsetof(seL4_UserContext, sp) / 4"),
     ("USER_CONTEXT_CPSR", "offsetof(seL4_UserContext, cpsr) / 4"),
     ("USER_CONTEXT_R0", "offsetof(seL4_UserContext, r0) / 4"),
+    ("USER_CONTEXT_R7", "offsetof(seL4_UserContext, r7) / 4"),
     ("IPC_BUFFER_BYTES", "sizeof(seL4_IPCBuffer)"),
     ("IPC_BUFFER_WORDS", "offsetof(seL4_IPCBuffer, msg)"),
     ("IPC_BUFFER_CAPS", "offsetof(seL4_IPCBuffer, caps_or_badges)"),
@@ -338,9 +339,8 @@ fn invocations(interfaces: &[Interface], numbers: &[(String, i64)], context_word
             if !numbers.iter().any(|(name, _)| *name == label) {
                 continue;
             }
-            let context_out = method.parameters.iter().any(|p| p.output && p.kind == "seL4_UserContext");
             let outputs = method.parameters.iter().filter(|p| p.output).count();
-            if context_out || outputs > 1 {
+            if outputs > 1 {
                 continue;
             }
             write_method(&mut code, method, &label, context_words)?;
@@ -379,8 +379,12 @@ fn write_method(code: &mut String, method: &Method, label: &str, context_words: 
         bit += width;
     }
     let words: Vec<String> = words.into_iter().map(|parts| parts.join(" | ")).collect();
-    let output = method.parameters.iter().any(|parameter| parameter.output);
-    let result = if output { "u32" } else { "()" };
+    let output = method.parameters.iter().find(|parameter| parameter.output);
+    let (result, value) = match output.map(|parameter| parameter.kind.as_str()) {
+        Some(kind) if kind.starts_with("seL4_UserContext") => ("UserContext", "Ok(UserContext::from_answer(result))"),
+        Some(_) => ("u32", "Ok(result[0])"),
+        None => ("()", "let _ = result;\n        Ok(())"),
+    };
     writeln!(code, "    /// `{}` of the kernel's object interface.", method.name)?;
     writeln!(code, "    #[allow(clippy::too_many_arguments, reason = \"the kernel's own signature\")]")?;
     writeln!(code, "    pub fn {}(self{arguments}) -> Result<{result}, Error> {{", snake(&method.name))?;
@@ -399,7 +403,7 @@ fn write_method(code: &mut String, method: &Method, label: &str, context_words: 
             words.join(", ")
         )?,
     }
-    writeln!(code, "        {}", if output { "Ok(result[0])" } else { "let _ = result;\n        Ok(())" })?;
+    writeln!(code, "        {value}")?;
     writeln!(code, "    }}")?;
     Ok(())
 }

@@ -68,6 +68,16 @@ impl Account {
         call(self.slot(), &AccountRequest::Close.encode(), &[account.slot()]).map(drop)
     }
 
+    /// Lets `payer` pay for an account made from this one, and gets back all that this one has lent. Returns the account again, which nobody
+    /// else has a capability to any more, or gives it back with the error.
+    pub fn hand_over(&self, account: Self, payer: &Self) -> Result<Self, (Self, Error)> {
+        let caps = [account.slot(), payer.slot()];
+        match call_for_cap(self.slot(), &AccountRequest::HandOver.encode(), &caps).and_then(brought) {
+            Ok(capability) => Ok(Self::from_capability(capability)),
+            Err(error) => Err((account, error)),
+        }
+    }
+
     /// Makes a zero-filled RAM dataspace; `flags` as in [`session::core`].
     pub fn create_dataspace(&self, bytes: u32, flags: u32) -> Result<Dataspace, Error> {
         let request = AccountRequest::CreateDataspace { bytes, flags };
@@ -227,6 +237,16 @@ impl Domain {
     /// A child's notification, to raise its parent signal.
     pub fn notification(&self) -> Result<Capability, Error> {
         brought(call_for_cap(self.slot(), &DomainRequest::Notification.encode(), &[])?)
+    }
+
+    /// Takes a child's endpoint away from everybody: calls to it fail with [`Error::Gone`] from now on.
+    pub fn hang_up(&self) -> Result<(), Error> {
+        call(self.slot(), &DomainRequest::HangUp.encode(), &[]).map(drop)
+    }
+
+    /// Lets a child's threads go on that wait for the answer to a call whose capability is gone: they get [`Error::Gone`].
+    pub fn wake(&self) -> Result<(), Error> {
+        call(self.slot(), &DomainRequest::Wake.encode(), &[]).map(drop)
     }
 
     /// Writes to core's log.

@@ -149,6 +149,20 @@ pub enum RepayError {
     },
 }
 
+/// Why an account cannot be handed over to another lender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum HandOverError {
+    /// The new lender does not have what the account uses and lends.
+    #[error("the new lender is short: {0}")]
+    OutOf(#[from] OutOf),
+    /// The old lender has not lent that much; the two accounts are no pair.
+    #[error("the account to be repaid has lent only {lent}; it is not the lender")]
+    NotTheLender {
+        /// What that account has lent, to all its borrowers.
+        lent: Quota,
+    },
+}
+
 /// Why an account cannot be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SettleError {
@@ -302,6 +316,24 @@ impl Account {
         let lent = lender.lent.checked_sub(quota);
         lender.lent = lent.ok_or(RepayError::NotTheLender { lent: lender.lent })?;
         self.limit = self.limit.saturating_sub(quota);
+        Ok(())
+    }
+
+    /// Makes another account the lender: `from` gets back everything that it has lent, and `to` lends exactly what is used and
+    /// lent on. Nothing of it is an initial donation.
+    ///
+    /// # Errors
+    /// [`HandOverError`] if `to` has less available than that, or if `from` never lent that much.
+    pub fn hand_over(&mut self, from: &mut Self, to: &mut Self) -> Result<(), HandOverError> {
+        // Both stay at or below the limit, and so does their sum.
+        let held = Quota::new(self.used.ram + self.lent.ram, self.used.caps + self.lent.caps);
+        to.available().covers(held)?;
+        let lent = from.lent.checked_sub(self.limit);
+        from.lent = lent.ok_or(HandOverError::NotTheLender { lent: from.lent })?;
+        to.lent.ram += held.ram;
+        to.lent.caps += held.caps;
+        self.limit = held;
+        self.initial = Quota::ZERO;
         Ok(())
     }
 

@@ -60,6 +60,10 @@ protocol! {
         CreateEndpoint = 9,
         /// Makes a notification. Answer: the notification itself.
         CreateNotification = 10,
+        /// Lets another account pay for an account made from this one: what that one uses is lent by the other from now on, and all
+        /// quota that this one has lent comes back. All capabilities to the account vanish. Caps: the account, and the one that is to pay.
+        /// Answer: the account.
+        HandOver = 11,
     }
 }
 
@@ -193,6 +197,10 @@ protocol! {
         /// Merges what can be merged and writes how much untyped memory is free to the log, compared with the first time;
         /// only the first domain may. Answer: free bytes.
         FreeMemory = 46,
+        /// Takes the domain's endpoint away from everybody, the domain included: calls to it fail from now on; parent only.
+        HangUp = 80,
+        /// Lets those threads of the domain go on that wait for the answer to a call whose capability is gone; the call fails. Parent only.
+        Wake = 81,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Accounts: open, lend, repay, close.
 
-use ledger::{Quota, RepayError};
+use ledger::{HandOverError, Quota, RepayError};
 use session::Error;
 
 use crate::kernel::Kernel;
-use crate::objects::{Account, Links, Object, PieceKind, SPARE_SIZES};
+use crate::objects::{Account, Links, Object, PieceKind};
 use crate::store::{Key, Store};
 use crate::system::{Result, System, poverty};
 
@@ -20,19 +20,7 @@ impl<K: Kernel> System<'_, K> {
     }
 
     fn create_account_charged(&mut self, lender: Key, donation: Quota) -> Result<Key> {
-        let empty = Account {
-            ledger: ledger::Account::root(Quota::ZERO),
-            lender: Some(lender),
-            first_child: None,
-            siblings: Links::default(),
-            pages: None,
-            open_pages: None,
-            cap_pages: None,
-            slab: None,
-            spare: [None; SPARE_SIZES],
-            master: None,
-        };
-        let key = self.insert(lender, Object::Account(empty))?;
+        let key = self.insert(lender, Object::Account(Account::empty(lender)))?;
         let master = match self.make_master(lender, key.badge()) {
             Ok(master) => master,
             Err(error) => {
@@ -43,14 +31,10 @@ impl<K: Kernel> System<'_, K> {
         // Only now: the entry and the slot may have cost the lender a page.
         match self.account_mut(lender)?.ledger.open(donation) {
             Ok(ledger) => {
-                let next = self.account_mut(lender)?.first_child.replace(key);
-                if let Some(next) = next {
-                    self.account_mut(next)?.siblings.previous = Some(key);
-                }
                 let account = self.account_mut(key)?;
                 account.ledger = ledger;
                 account.master = Some(master);
-                account.siblings.next = next;
+                self.link_account(lender, key)?;
                 Ok(key)
             }
             Err(out_of) => {
@@ -83,6 +67,96 @@ impl<K: Kernel> System<'_, K> {
         })
     }
 
+    /// Makes `payer` the lender of an account made from `lender`, and returns the account's new key.
+    ///
+    /// What was made from the account stays as it is, and is paid by `payer`; what is left of the donation goes back
+    /// to `lender`. Capabilities to the account vanish, so that nobody can go on spending.
+    pub fn hand_over(&mut self, lender: Key, account: Key, payer: Key) -> Result<Key> {
+        self.pair(lender, account)?;
+        // Nobody can be paid for by what is made from it.
+        let mut at = Some(payer);
+        while let Some(key) = at {
+            if key == account {
+                return Err(Error::Invalid);
+            }
+            at = self.account(key)?.lender;
+        }
+        self.charge(payer, 0, 1, 0)?;
+        let moved = self.hand_over_charged(lender, account, payer);
+        if moved.is_err() {
+            self.refund(payer, 0, 1, 0);
+        }
+        moved
+    }
+
+    fn hand_over_charged(&mut self, lender: Key, account: Key, payer: Key) -> Result<Key> {
+        let key = self.insert(payer, Object::Account(Account::empty(payer)))?;
+        let master = match self.make_master(payer, key.badge()) {
+            Ok(master) => master,
+            Err(error) => {
+                self.remove(key)?;
+                return Err(error);
+            }
+        };
+        let mut ledger = core::mem::replace(&mut self.account_mut(account)?.ledger, ledger::Account::root(Quota::ZERO));
+        let paid = match self.store.get_two_mut(lender, payer) {
+            Some((Object::Account(from), Object::Account(to))) => {
+                ledger.hand_over(&mut from.ledger, &mut to.ledger).map_err(|error| match error {
+                    HandOverError::OutOf(out_of) => poverty(out_of),
+                    HandOverError::NotTheLender { .. } => Error::Invalid,
+                })
+            }
+            _ => Err(Error::Invalid),
+        };
+        if let Err(error) = paid {
+            self.account_mut(account)?.ledger = ledger;
+            self.drop_master(Some(master));
+            self.remove(key)?;
+            return Err(error);
+        }
+        self.unlink_account(lender, account)?;
+        let mut moved = core::mem::replace(self.account_mut(account)?, Account::empty(payer));
+        self.drop_master(moved.master.replace(master));
+        self.remove(account)?;
+        self.refund(lender, 0, 1, 0);
+        (moved.ledger, moved.lender, moved.siblings) = (ledger, Some(payer), Links::default());
+        let (mut page, mut child) = (moved.pages, moved.first_child);
+        *self.account_mut(key)? = moved;
+        self.link_account(payer, key)?;
+        while let Some(header) = page {
+            let header = self.header_mut(header)?;
+            header.account = Some(key);
+            page = header.pages.next;
+        }
+        while let Some(borrower) = child {
+            let borrower = self.account_mut(borrower)?;
+            borrower.lender = Some(key);
+            child = borrower.siblings.next;
+        }
+        Ok(key)
+    }
+
+    fn link_account(&mut self, lender: Key, key: Key) -> Result<()> {
+        let next = self.account_mut(lender)?.first_child.replace(key);
+        if let Some(next) = next {
+            self.account_mut(next)?.siblings.previous = Some(key);
+        }
+        self.account_mut(key)?.siblings = Links { previous: None, next };
+        Ok(())
+    }
+
+    fn unlink_account(&mut self, lender: Key, key: Key) -> Result<()> {
+        let links = core::mem::take(&mut self.account_mut(key)?.siblings);
+        match links.previous {
+            Some(previous) => self.account_mut(previous)?.siblings.next = links.next,
+            None => self.account_mut(lender)?.first_child = links.next,
+        }
+        if let Some(next) = links.next {
+            self.account_mut(next)?.siblings.previous = links.previous;
+        }
+        Ok(())
+    }
+
     /// Destroys an account made from `lender`, everything made from it, and all accounts made from it in turn.
     pub fn close_account(&mut self, lender: Key, account: Key) -> Result<()> {
         self.pair(lender, account)?;
@@ -106,23 +180,15 @@ impl<K: Kernel> System<'_, K> {
         let emptied = self.empty_account(key);
         self.closing = None;
         emptied?;
-        let (links, master) = {
+        let master = {
             let account = self.account_mut(key)?;
             account.pages = None;
-            (account.siblings, account.master.take())
+            account.master.take()
         };
         let (to, from) = self.pair(lender, key)?;
         let settled = from.ledger.settle(&mut to.ledger);
-        if to.first_child == Some(key) {
-            to.first_child = links.next;
-        }
         self.defects += u32::from(settled.is_err());
-        if let Some(previous) = links.previous {
-            self.account_mut(previous)?.siblings.next = links.next;
-        }
-        if let Some(next) = links.next {
-            self.account_mut(next)?.siblings.previous = links.previous;
-        }
+        self.unlink_account(lender, key)?;
         self.drop_master(master);
         self.remove(key)?;
         self.refund(lender, 0, 1, 0);

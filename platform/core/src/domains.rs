@@ -78,7 +78,7 @@ impl<K: Kernel> System<'_, K> {
             label,
             directory,
             cnode,
-            endpoint,
+            endpoint: Some(endpoint),
             notification,
             regions: None,
             threads: None,
@@ -122,7 +122,7 @@ impl<K: Kernel> System<'_, K> {
         let cnode = self.cnode_of(key)?;
         let (endpoint, notification) = {
             let domain = self.domain(key)?;
-            (self.piece(domain.endpoint)?.slot, self.piece(domain.notification)?.slot)
+            (self.piece(domain.endpoint.ok_or(Error::Kernel)?)?.slot, self.piece(domain.notification)?.slot)
         };
         self.kernel.grant_self(cnode, slot::SELF)?;
         self.kernel.grant(own, cnode, slot::DOMAIN)?;
@@ -208,7 +208,7 @@ impl<K: Kernel> System<'_, K> {
         let ipc_frame = self.frame_at(domain, arguments.ipc_buffer)?;
         let cnode = self.cnode_of(domain)?;
         let tcb = self.make_piece(payer, PieceKind::Tcb)?;
-        let thread = Thread { domain, tcb, master: None, links: Links::default() };
+        let thread = Thread { domain, tcb, master: None, links: Links::default(), stopped: false };
         let key = match self.insert(payer, Object::Thread(thread)) {
             Ok(key) => key,
             Err(error) => {
@@ -278,6 +278,55 @@ impl<K: Kernel> System<'_, K> {
         Ok(self.piece(self.thread(thread)?.tcb)?.slot)
     }
 
+    /// Stops a thread where it is, or lets it run again.
+    pub fn stop(&mut self, thread: Key, stopped: bool) -> Result<()> {
+        let tcb = self.tcb(thread)?;
+        if stopped {
+            self.kernel.suspend(tcb)?;
+        } else {
+            self.kernel.resume(tcb)?;
+        }
+        self.thread_mut(thread)?.stopped = stopped;
+        Ok(())
+    }
+
+    /// Destroys a domain's endpoint. Whoever waits to send to it goes on and finds nothing there.
+    pub fn hang_up(&mut self, domain: Key) -> Result<()> {
+        match self.domain_mut(domain)?.endpoint.take() {
+            Some(endpoint) => self.drop_piece(endpoint),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets those threads of a domain go on that wait for the answer to a call whose capability is gone.
+    ///
+    /// The kernel does not do that by itself: when a server is destroyed after it has received a call, the caller waits for ever. Resumed, the
+    /// caller makes its call once more, finds the slot empty, and is told so by the kernel. A thread with a call under way
+    /// to anything that still exists is left alone.
+    pub fn wake(&mut self, domain: Key) -> Result<()> {
+        let cnode = self.cnode_of(domain)?;
+        let [own, _, _] = self.domain(domain)?.masters;
+        let own = own.ok_or(Error::Kernel)?;
+        let mut at = self.domain(domain)?.threads;
+        while let Some(key) = at {
+            let (stopped, next) = {
+                let thread = self.thread(key)?;
+                (thread.stopped, thread.links.next)
+            };
+            at = next;
+            let tcb = self.tcb(key)?;
+            let Some(called) = self.kernel.calls(tcb)? else { continue };
+            if stopped || called == 0 || called >= 1 << cnode.1 || self.kernel.grant(own, cnode, called).is_err() {
+                continue;
+            }
+            // The slot was empty, and is again.
+            let taken = self.kernel.take_back(cnode, called);
+            self.note(taken);
+            self.kernel.resume(tcb)?;
+        }
+        Ok(())
+    }
+
     /// Changes a thread's priority, up to the limit of its domain.
     pub fn set_priority(&mut self, thread: Key, priority: u32) -> Result<()> {
         let limit = self.domain(self.thread(thread)?.domain)?.priority;
@@ -344,7 +393,8 @@ impl<K: Kernel> System<'_, K> {
         }
         let Object::Domain(domain) = self.remove(key)? else { return Err(Error::Kernel) };
         self.remove(domain.label)?;
-        for piece in [domain.cnode, domain.directory, domain.endpoint, domain.notification] {
+        let always = [domain.cnode, domain.directory, domain.notification];
+        for piece in always.into_iter().chain(domain.endpoint) {
             self.drop_piece(piece)?;
         }
         self.refund(account, 0, 1, 0);

@@ -145,6 +145,8 @@ pub trait Kernel {
     fn mint(&mut self, from: Slot, to: Slot, badge: u32) -> Result<(), Refused>;
     /// Copies a capability into slot `index` of a domain's CNode of `1 << bits` slots.
     fn grant(&mut self, from: Slot, cnode: (Slot, u8), index: u32) -> Result<(), Refused>;
+    /// Empties slot `index` of a domain's CNode.
+    fn take_back(&mut self, cnode: (Slot, u8), index: u32) -> Result<(), Refused>;
     /// Puts a domain's CNode into its own slot `index`.
     fn grant_self(&mut self, cnode: (Slot, u8), index: u32) -> Result<(), Refused>;
     /// Gives a page directory an address space identifier.
@@ -159,6 +161,8 @@ pub trait Kernel {
     fn bind_notification(&mut self, tcb: Slot, notification: Slot) -> Result<(), Refused>;
     fn suspend(&mut self, tcb: Slot) -> Result<(), Refused>;
     fn resume(&mut self, tcb: Slot) -> Result<(), Refused>;
+    /// The capability pointer that a thread calls, if it stands at a call: it is about to make it, or waits for its end.
+    fn calls(&mut self, tcb: Slot) -> Result<Option<u32>, Refused>;
     fn set_priority(&mut self, tcb: Slot, priority: u8) -> Result<(), Refused>;
     /// Makes the handler of a GIC interrupt.
     fn interrupt(&mut self, number: u32, to: Slot) -> Result<(), Refused>;

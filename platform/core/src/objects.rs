@@ -93,6 +93,24 @@ pub struct Account {
     pub master: Option<Slot>,
 }
 
+impl Account {
+    /// An account without quota that nothing has been made from.
+    pub fn empty(lender: Key) -> Self {
+        Self {
+            ledger: ledger::Account::root(ledger::Quota::ZERO),
+            lender: Some(lender),
+            first_child: None,
+            siblings: Links::default(),
+            pages: None,
+            open_pages: None,
+            cap_pages: None,
+            slab: None,
+            spare: [None; SPARE_SIZES],
+            master: None,
+        }
+    }
+}
+
 /// Neighbours in a doubly linked list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Links {
@@ -273,8 +291,8 @@ pub struct Domain {
     pub directory: Key,
     /// Capability space.
     pub cnode: Key,
-    /// Endpoint.
-    pub endpoint: Key,
+    /// Endpoint; `None` once it has been taken away.
+    pub endpoint: Option<Key>,
     /// Notification.
     pub notification: Key,
     /// Its regions.
@@ -316,6 +334,8 @@ pub struct Thread {
     pub master: Option<Slot>,
     /// Neighbours in the domain.
     pub links: Links,
+    /// Stopped by request.
+    pub stopped: bool,
 }
 
 /// An interrupt handler.

@@ -213,6 +213,10 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 self.notice_console();
                 Ok(Reply::default())
             }
+            AccountRequest::HandOver => {
+                let key = system.hand_over(account, own(caps, 0)?, own(caps, 1)?)?;
+                Ok((heapless::Vec::new(), system.account(key)?.master))
+            }
             AccountRequest::CreateDataspace { bytes, flags } => {
                 let key = system.create_dataspace(account, bytes, flags)?;
                 let dataspace = system.dataspace(key)?;
@@ -249,6 +253,8 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             DomainRequest::Grant { .. }
             | DomainRequest::Status
             | DomainRequest::OnChange
+            | DomainRequest::HangUp
+            | DomainRequest::Wake
             | DomainRequest::Notification => parent,
             DomainRequest::Rom | DomainRequest::Hardware | DomainRequest::OnLog | DomainRequest::FreeMemory => first,
             _ => true,
@@ -291,6 +297,14 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             DomainRequest::Status => Ok(words(&system.domain(domain)?.status.to_words())),
             DomainRequest::OnChange => {
                 system.on_change(domain, other(caps, 0)?)?;
+                Ok(Reply::default())
+            }
+            DomainRequest::HangUp => {
+                system.hang_up(domain)?;
+                Ok(Reply::default())
+            }
+            DomainRequest::Wake => {
+                system.wake(domain)?;
                 Ok(Reply::default())
             }
             DomainRequest::Notification => {
@@ -391,10 +405,9 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
 
     fn thread(&mut self, thread: Key, message: &Message) -> Result<Reply> {
         let (request, _) = ThreadRequest::decode(message).ok_or(Error::Invalid)?;
-        let tcb = self.system.tcb(thread)?;
         match request {
-            ThreadRequest::Suspend => self.system.kernel.suspend(tcb)?,
-            ThreadRequest::Resume => self.system.kernel.resume(tcb)?,
+            ThreadRequest::Suspend => self.system.stop(thread, true)?,
+            ThreadRequest::Resume => self.system.stop(thread, false)?,
             ThreadRequest::SetPriority { priority } => self.system.set_priority(thread, priority)?,
             ThreadRequest::Destroy => self.system.drop_thread(thread)?,
         }

@@ -122,6 +122,8 @@ pub(crate) struct Simulated {
     pub(crate) complaints: Vec<String>,
     /// Notifications that were signalled.
     pub(crate) signals: u32,
+    /// Threads that wait for the end of a call, and the slot that they call.
+    calling: HashMap<ObjectId, u32>,
 }
 
 impl Simulated {
@@ -139,6 +141,7 @@ impl Simulated {
             refused: None,
             complaints: Vec::new(),
             signals: 0,
+            calling: HashMap::new(),
         };
         kernel.root = kernel.put_thing(Body::CNode { bits: TOP_BITS }, TOP_BITS + 4, 0);
         // Held by core's own thread control block.
@@ -264,6 +267,18 @@ impl Simulated {
         let Ok(cap) = self.find(directory) else { return 0 };
         let directory = self.caps[&cap].object;
         self.caps.values().filter(|cap| cap.mapped.is_some_and(|(at, _)| at == directory)).count()
+    }
+
+    /// Lets a thread wait for the answer to a call of its slot `index`.
+    pub(crate) fn call(&mut self, tcb: Slot, index: u32) {
+        let thread = self.object(tcb, "TCB").unwrap();
+        self.calling.insert(thread, index);
+    }
+
+    /// Whether a thread still waits for the answer to a call.
+    pub(crate) fn waits(&mut self, tcb: Slot) -> bool {
+        let thread = self.object(tcb, "TCB").unwrap();
+        self.calling.contains_key(&thread)
     }
 
     /// Threads that may run.
@@ -661,6 +676,18 @@ impl Kernel for Simulated {
         self.copy_to(from, to, None)
     }
 
+    fn take_back(&mut self, (slot, bits): (Slot, u8), index: u32) -> Result<(), Refused> {
+        self.enter("delete")?;
+        let object = self.object(slot, "CNode")?;
+        if self.things[&object].bits != bits + 4 || index >= 1 << bits {
+            return self.complain(format!("a CNode without slot {index}"));
+        }
+        if let Some(cap) = self.slots.get(&(object, index)).copied() {
+            self.remove(cap);
+        }
+        Ok(())
+    }
+
     fn grant_self(&mut self, cnode: (Slot, u8), index: u32) -> Result<(), Refused> {
         self.enter("grant self")?;
         let to = self.place_in(cnode, index)?;
@@ -797,7 +824,16 @@ impl Kernel for Simulated {
 
     fn resume(&mut self, tcb: Slot) -> Result<(), Refused> {
         self.enter("resume")?;
+        // The call is made again.
+        let thread = self.object(tcb, "TCB")?;
+        self.calling.remove(&thread);
         self.set_running(tcb, true)
+    }
+
+    fn calls(&mut self, tcb: Slot) -> Result<Option<u32>, Refused> {
+        self.enter("read registers")?;
+        let tcb = self.object(tcb, "TCB")?;
+        Ok(self.calling.get(&tcb).copied())
     }
 
     fn set_priority(&mut self, tcb: Slot, _priority: u8) -> Result<(), Refused> {

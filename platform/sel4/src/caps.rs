@@ -101,6 +101,21 @@ impl UserContext {
         words[USER_CONTEXT_R0 as usize] = argument;
         Self(words)
     }
+
+    /// The registers in the kernel's answer: the first four words of it, the others from the message buffer.
+    fn from_answer(first: [u32; 4]) -> Self {
+        let mut words = [0; USER_CONTEXT_WORDS as usize];
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = first.get(index).copied().unwrap_or_else(|| syscalls::word(index));
+        }
+        Self(words)
+    }
+
+    /// Number of the system call and the capability pointer that it was made on, if the thread stands at one.
+    #[allow(clippy::indexing_slicing, reason = "offsets within the same structure, evaluated at compile time")]
+    pub const fn system_call(&self) -> (u32, u32) {
+        (self.0[USER_CONTEXT_R7 as usize], self.0[USER_CONTEXT_R0 as usize])
+    }
 }
 
 impl Cap<Notification> {

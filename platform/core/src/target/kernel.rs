@@ -105,6 +105,10 @@ impl Kernel for Sel4 {
         checked(cap::<CNode>(cnode.0).copy(index, cnode.1, self.root, from, from_depth, c::RIGHTS_ALL))
     }
 
+    fn take_back(&mut self, cnode: (Slot, u8), index: u32) -> Result<(), Refused> {
+        checked(cap::<CNode>(cnode.0).delete(index, cnode.1))
+    }
+
     fn grant_self(&mut self, cnode: (Slot, u8), index: u32) -> Result<(), Refused> {
         let (from, from_depth) = place(cnode.0);
         let guard = c::guard(32 - u32::from(cnode.1));
@@ -170,6 +174,12 @@ impl Kernel for Sel4 {
 
     fn resume(&mut self, tcb: Slot) -> Result<(), Refused> {
         checked(cap::<Tcb>(tcb).resume())
+    }
+
+    fn calls(&mut self, tcb: Slot) -> Result<Option<u32>, Refused> {
+        let registers = cap::<Tcb>(tcb).read_registers(false, 0, c::USER_CONTEXT_WORDS).map_err(|_| Refused)?;
+        let (number, pointer) = registers.system_call();
+        Ok((number == c::SYS_CALL).then_some(pointer))
     }
 
     fn set_priority(&mut self, tcb: Slot, priority: u8) -> Result<(), Refused> {

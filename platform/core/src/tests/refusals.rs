@@ -184,6 +184,30 @@ fn domains_and_threads() {
 }
 
 #[test]
+fn hand_over() {
+    refuse_each(
+        |core, scene| {
+            // The scene's account is the payer.
+            scene.domain = core.create_account(scene.init.account, MIB, 50)?;
+            scene.object = core.create_account(scene.domain, 64 * PAGE, 20)?;
+            core.create_dataspace(scene.object, 3 * PAGE, 0)?;
+            core.create_account(scene.object, 2 * PAGE, 1).map(drop)
+        },
+        |core, scene| core.account(scene.domain, AccountRequest::HandOver, &[scene.object, scene.account]).map(drop),
+    );
+}
+
+#[test]
+fn servers_that_are_gone() {
+    refuse_each(with_thread, |core, scene| {
+        let tcb = core.server.system.tcb(key(scene.object)).unwrap();
+        core.kernel().call(tcb, 40);
+        core.domain(scene.domain, DomainRequest::Wake, &[]).map(drop)
+    });
+    refuse_each(with_thread, |core, scene| core.domain(scene.domain, DomainRequest::HangUp, &[]).map(drop));
+}
+
+#[test]
 fn capabilities() {
     refuse_each(nothing, |core, scene| core.account(scene.account, AccountRequest::CreateEndpoint, &[]).map(drop));
     refuse_each(nothing, |core, scene| core.account(scene.account, AccountRequest::CreateNotification, &[]).map(drop));

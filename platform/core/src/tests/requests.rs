@@ -864,3 +864,105 @@ fn long_chains_of_bookkeeping_need_no_stack() {
     };
     std::thread::Builder::new().stack_size(96 * 1024).spawn(chain).unwrap().join().unwrap();
 }
+
+#[test]
+fn whoever_waits_for_a_server_that_is_gone_goes_on() {
+    let mut ground = Ground::new();
+    let mut core = ground.start();
+    let baseline = core.baseline();
+    let init = core.start_init(8 * MIB, 200);
+    let account = core.create_account(init.account, MIB, 50).unwrap();
+    let server = core.create_domain(account, init.domain, "server", 6).unwrap();
+    let account = core.create_account(init.account, MIB, 50).unwrap();
+    let domain = core.create_domain(account, init.domain, "client", 6).unwrap();
+    core.attach_ipc_page(Component { account, domain });
+    let threads: Vec<u32> =
+        (0..3).map(|number| core.create_thread(domain, abi::IPC_BASE as u32 + number * 512, 0).unwrap()).collect();
+    let tcbs: Vec<Slot> = threads.iter().map(|thread| core.server.system.tcb(key(*thread)).unwrap()).collect();
+    // One calls the server, one calls core, one has been stopped in a call to the server.
+    let endpoint = core.server.system.domain(key(server)).unwrap().endpoint.unwrap();
+    let endpoint = core.server.system.piece(endpoint).unwrap().slot;
+    core.kernel().pass(endpoint, RECEIVE);
+    core.ask(domain, &DomainRequest::Grant { slot: 20 }.encode(), &[Capability::Other(RECEIVE)]).unwrap();
+    core.server.empty(RECEIVE);
+    core.kernel().call(tcbs[0], 20);
+    core.kernel().call(tcbs[1], slot::ACCOUNT);
+    core.kernel().call(tcbs[2], 20);
+    core.thread(threads[2], ThreadRequest::Suspend).unwrap();
+    core.domain(domain, DomainRequest::Wake, &[]).unwrap();
+    assert!(tcbs.iter().all(|tcb| core.kernel().waits(*tcb)), "everybody's server is there");
+    // Only the parent may.
+    let child = server & !PARENT_BADGE;
+    refused(&mut core, Error::Denied, |core| core.domain(child, DomainRequest::HangUp, &[]));
+    refused(&mut core, Error::Denied, |core| core.domain(domain & !PARENT_BADGE, DomainRequest::Wake, &[]));
+
+    core.domain(server, DomainRequest::HangUp, &[]).unwrap();
+    let client_space = core.server.system.domain(key(domain)).unwrap().cnode;
+    let client_space = core.server.system.piece(client_space).unwrap().slot;
+    assert_eq!(core.kernel().granted(client_space, 20), None);
+    core.audit();
+    core.domain(domain, DomainRequest::Wake, &[]).unwrap();
+    assert_eq!(core.kernel().granted(client_space, 20), None, "the slot is as empty as before");
+    let waiting: Vec<bool> = tcbs.iter().map(|tcb| core.kernel().waits(*tcb)).collect();
+    assert_eq!(waiting, [false, true, true]);
+    core.audit();
+    // Hanging up twice is no harm, and neither is closing afterwards.
+    core.domain(server, DomainRequest::HangUp, &[]).unwrap();
+    core.close_everything();
+    core.audit();
+    assert_eq!(core.baseline(), baseline);
+    assert_eq!(core.defects(), 0);
+}
+
+#[test]
+fn a_hoarded_account_is_paid_by_whoever_hoards_it() {
+    let mut ground = Ground::new();
+    let mut core = ground.start();
+    let baseline = core.baseline();
+    let init = core.start_init(8 * MIB, 400);
+    let client = core.create_account(init.account, MIB, 50).unwrap();
+    let server = core.create_account(init.account, MIB, 50).unwrap();
+    let poor = core.create_account(init.account, 2 * PAGE, 50).unwrap();
+    let before = (core.info(client), core.info(server));
+    let session = core.create_account(client, 64 * PAGE, 20).unwrap();
+    // The server has made memory, and an account with memory of its own, from the donation.
+    let memory = core.create_dataspace(session, 5 * PAGE, 0).unwrap();
+    let inner = core.create_account(session, 8 * PAGE, 5).unwrap();
+    let inner_memory = core.create_dataspace(inner, PAGE, 0).unwrap();
+    let spent = core.info(session);
+    let hand_over = |lender, account, payer| {
+        move |core: &mut Core<'_>| core.account(lender, AccountRequest::HandOver, &[account, payer])
+    };
+    // Who is short cannot be billed; who is paid for by the account cannot pay for it; who has not lent cannot hand over.
+    assert_eq!(hand_over(client, session, poor)(&mut core), Err(Error::OutOfRam));
+    core.audit();
+    refused(&mut core, Error::Invalid, hand_over(client, session, session));
+    refused(&mut core, Error::Invalid, hand_over(client, session, inner));
+    refused(&mut core, Error::Invalid, hand_over(server, session, client));
+    refused(&mut core, Error::Invalid, hand_over(client, memory, server));
+
+    let answer = hand_over(client, session, server)(&mut core);
+    let moved = core.badge(answer).unwrap();
+    core.audit();
+    let after = core.info(client);
+    assert_eq!((after.ram_lent, after.caps_lent, after.caps_used), (0, 0, before.0.caps_used));
+    let held = core.info(moved);
+    assert_eq!((held.ram, held.caps), (spent.ram_used + spent.ram_lent, spent.caps_used + spent.caps_lent));
+    assert_eq!(core.info(server).ram_lent, held.ram);
+    assert_eq!(core.size(memory), Ok(5 * PAGE), "what was made is still there");
+    assert_eq!(core.size(inner_memory), Ok(PAGE));
+    // The old name means nothing, and nothing more can be bought.
+    assert!(session == moved || core.account(session, AccountRequest::Info, &[]).is_err());
+    assert_eq!(core.create_dataspace(moved, PAGE, 0), Err(Error::OutOfCaps));
+    // The client can go at once; the server gets its money back when it lets go.
+    core.close(init.account, client).unwrap();
+    core.audit();
+    core.account(moved, AccountRequest::FreeDataspace, &[memory]).unwrap();
+    core.close(server, moved).unwrap();
+    core.audit();
+    let after = core.info(server);
+    assert_eq!((after.ram_lent, after.caps_lent, after.caps_used), (0, 0, before.1.caps_used));
+    core.close_everything();
+    assert_eq!(core.baseline(), baseline);
+    assert_eq!(core.defects(), 0);
+}

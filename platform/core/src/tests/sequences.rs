@@ -23,7 +23,7 @@ struct Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let number = prop_oneof![4 => 0u32..16, 1 => any::<u32>()];
-    (0u8..40, any::<[u8; 3]>(), proptest::array::uniform6(number), proptest::option::weighted(0.2, 0u32..16))
+    (0u8..42, any::<[u8; 3]>(), proptest::array::uniform6(number), proptest::option::weighted(0.2, 0u32..16))
         .prop_map(|(what, picks, numbers, refuse)| Step { what, picks, numbers, refuse })
 }
 
@@ -81,6 +81,13 @@ fn request(core: &Core<'_>, step: &Step, init: Component) -> (u32, Message, Vec<
         4 => account_request(lent, &[payer]),
         5 => account_request(AccountRequest::Repay { ram: pages(a), caps: b }, &[payer]),
         6 => account_request(AccountRequest::Close, &[payer]),
+        37..=38 => {
+            let borrower = choose(core, Kind::Account, second);
+            let system = &core.server.system;
+            let lender = system.account(key(borrower)).ok().and_then(|account| account.lender);
+            let lender = lender.filter(|_| borrower != init.account).map_or(account, Key::badge);
+            (lender, AccountRequest::HandOver.encode(), own(&[borrower, payer]))
+        }
         7 => {
             // A pair that fits.
             let system = &core.server.system;
@@ -155,9 +162,11 @@ fn request(core: &Core<'_>, step: &Step, init: Component) -> (u32, Message, Vec<
                 DomainRequest::Notification,
                 DomainRequest::Hardware,
                 DomainRequest::FreeMemory,
+                DomainRequest::HangUp,
+                DomainRequest::Wake,
             ];
             let badge = if b % 2 == 0 { init.domain } else { domain };
-            (badge, requests[a as usize % 4].encode(), Vec::new())
+            (badge, requests[a as usize % 6].encode(), Vec::new())
         }
         33 => domain_request(
             DomainRequest::Cache { region, offset: a.wrapping_mul(100), bytes: b.wrapping_mul(1000), operation: c % 5 },
