@@ -71,6 +71,12 @@ const NEEDS: &[Need] = &[
         purpose: "compiles the devicetree",
     },
     Need { what: "mtools", probe: Probe::Program("mshowfat"), package: "mtools", purpose: "builds SD cards" },
+    Need {
+        what: "bootgen",
+        probe: Probe::Program("bootgen"),
+        package: "xilinx-bootgen",
+        purpose: "is what our bootgen is compared with",
+    },
     Need { what: "mkfs.fat", probe: Probe::Program("mkfs.fat"), package: "dosfstools", purpose: "builds SD cards" },
 ];
 
