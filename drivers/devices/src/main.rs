@@ -65,7 +65,7 @@ fn run(env: Env) -> Result<(), Error> {
     let attached = Attached::new(&memory, WRITE, None)?;
     let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and nobody else has that page.
-    let slcr = Slcr::new(unsafe { Mmio::new(base, attached.bytes()) });
+    let slcr = Slcr::new(unsafe { Mmio::new(base) });
     let ps_clk = tree.ps_clk().ok_or(Error::NotFound)?;
     let mut manager = Manager { hardware, tree: &tree, config: &config, slcr, ps_clk, sent: None };
     serve::<_, SESSIONS>(&mut manager)

@@ -21,6 +21,7 @@
 #![no_std]
 
 use core::marker::PhantomData;
+use core::sync::atomic::{Ordering, fence};
 
 use tock_registers::RegisterLongName;
 use tock_registers::fields::Field;
@@ -29,6 +30,9 @@ use tock_registers::interfaces::{Readable, Writeable};
 mod pointer;
 
 pub use pointer::Mmio;
+
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
 
 /// A block of 32-bit registers, addressed by their byte offset from the start of the block.
 ///
@@ -40,15 +44,28 @@ pub trait Registers {
 
     /// Writes `value` to the register at `offset`.
     fn write(&self, offset: usize, value: u32);
+
+    /// Orders accesses to memory before this call against register accesses and DMA after it, and the other way round.
+    #[inline]
+    fn synchronize(&self) {
+        fence(Ordering::SeqCst);
+    }
 }
 
 impl<B: Registers + ?Sized> Registers for &B {
+    #[inline]
     fn read(&self, offset: usize) -> u32 {
         (**self).read(offset)
     }
 
+    #[inline]
     fn write(&self, offset: usize, value: u32) {
         (**self).write(offset, value);
+    }
+
+    #[inline]
+    fn synchronize(&self) {
+        (**self).synchronize();
     }
 }
 
@@ -64,6 +81,7 @@ macro_rules! handle {
 
         impl<'b, B: Registers, R: RegisterLongName> $name<'b, B, R> {
             /// The register at `offset` of `block`.
+            #[inline]
             pub const fn new(block: &'b B, offset: usize) -> Self {
                 Self { block, offset, layout: PhantomData }
             }
@@ -92,6 +110,7 @@ impl<B: Registers, R: RegisterLongName> Readable for ReadOnly<'_, B, R> {
     type T = u32;
     type R = R;
 
+    #[inline]
     fn get(&self) -> u32 {
         self.block.read(self.offset)
     }
@@ -101,6 +120,7 @@ impl<B: Registers, R: RegisterLongName> Writeable for WriteOnly<'_, B, R> {
     type T = u32;
     type R = R;
 
+    #[inline]
     fn set(&self, value: u32) {
         self.block.write(self.offset, value);
     }
@@ -110,6 +130,7 @@ impl<B: Registers, R: RegisterLongName> Readable for ReadWrite<'_, B, R> {
     type T = u32;
     type R = R;
 
+    #[inline]
     fn get(&self) -> u32 {
         self.block.read(self.offset)
     }
@@ -119,6 +140,7 @@ impl<B: Registers, R: RegisterLongName> Writeable for ReadWrite<'_, B, R> {
     type T = u32;
     type R = R;
 
+    #[inline]
     fn set(&self, value: u32) {
         self.block.write(self.offset, value);
     }
@@ -126,17 +148,20 @@ impl<B: Registers, R: RegisterLongName> Writeable for ReadWrite<'_, B, R> {
 
 impl<B: Registers, R: RegisterLongName> Status<'_, B, R> {
     /// All bits.
+    #[inline]
     pub fn get(&self) -> u32 {
         self.block.read(self.offset)
     }
 
     /// Whether any bit of `field` is set.
+    #[inline]
     pub fn is_set(&self, field: Field<u32, R>) -> bool {
         field.is_set(self.get())
     }
 
     /// Clears the bits that are set in `bits` and no others: what [`get`](Self::get) returned, or
     /// the `value` of a field value.
+    #[inline]
     pub fn clear(&self, bits: u32) {
         self.block.write(self.offset, bits);
     }
@@ -184,14 +209,15 @@ mod tests {
 
     #[test]
     fn a_pointer_reads_and_writes_memory() {
-        let mut memory = [1_u32, 2, 3, 4];
+        let mut memory = [0_u32; PAGE / 4];
+        memory[2] = 3;
         let base = core::ptr::NonNull::from(&mut memory).cast();
-        // SAFETY: `memory` is 16 bytes, aligned, and not used while `block` is.
-        let block = unsafe { Mmio::new(base, 16) };
+        // SAFETY: `memory` is a page long, aligned, and not used while `block` is.
+        let block = unsafe { Mmio::new(base) };
         assert_eq!(block.read(8), 3);
-        block.write(12, 7);
-        assert_eq!(block.read(12), 7);
-        assert!(std::panic::catch_unwind(move || block.read(16)).is_err());
-        assert_eq!(memory, [1, 2, 3, 7]);
+        block.write(PAGE - 4, 7);
+        assert_eq!(block.read(PAGE - 4), 7);
+        assert!(std::panic::catch_unwind(move || block.read(PAGE)).is_err());
+        assert_eq!(memory[PAGE / 4 - 1], 7);
     }
 }

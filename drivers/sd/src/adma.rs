@@ -13,7 +13,7 @@
 //! `&`, and free of undefined behaviour without a line of unsafe code. The memory must be mapped so that stores reach
 //! the device without cache maintenance (uncached), or be cleaned by the caller's [`Registers::synchronize`].
 //!
-//! [`Registers::synchronize`]: crate::registers::Registers::synchronize
+//! [`Registers::synchronize`]: mmio::Registers::synchronize
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

@@ -29,6 +29,7 @@
 //! UHS modes (they need 1.8 V), SDIO, MMC, SDUC cards, erase and locking. It does not queue requests, and it does
 //! not maintain caches: the caller cleans or invalidates its buffers around [`Driver::submit`] and [`Event::Done`].
 
+use mmio::Registers;
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::adma::{DescriptorTable, Segment};
@@ -38,9 +39,7 @@ use crate::card::{
 };
 use crate::command;
 use crate::error::{Cause, Error, Snapshot, SubmitError};
-use crate::registers::{
-    self, BLOCK, CAPABILITIES, CLOCK, COMMAND, HOST_CONTROL, INTERRUPT, PRESENT_STATE, Registers, bits,
-};
+use crate::registers::{self, BLOCK, CAPABILITIES, CLOCK, COMMAND, HOST_CONTROL, INTERRUPT, PRESENT_STATE, bits};
 
 /// The most blocks in one request; the block count register has 16 bits.
 pub const MAX_BLOCKS: u32 = 0xFFFF;

@@ -3,8 +3,7 @@
 //! The library half of the driver: everything here builds for the host and is tested there against the controller
 //! and card models of `qemu-xilinx/models`.
 //!
-//! - [`registers`]: the register block of a standard SD host controller, over a back end that can be swapped.
-//! - [`mmio`]: the back end for real hardware.
+//! - [`registers`]: the register block of a standard SD host controller, over a back end of [`mmio`] that can be swapped.
 //! - [`driver`]: the state machine that brings a card up and moves blocks.
 //! - [`error`]: what can go wrong.
 //! - [`card`]: what a card says about itself: OCR, CID, CSD, SCR, switch status.
@@ -17,7 +16,7 @@
 //! - *SD Physical Layer Simplified Specification* 4.10, cited as "PHY".
 //! - *Zynq-7000 Technical Reference Manual*, UG585, chapter 13 and appendix B.27.
 #![no_std]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod adma;
 pub mod card;
@@ -25,7 +24,6 @@ mod command;
 pub mod config;
 pub mod driver;
 pub mod error;
-pub mod mmio;
 pub mod registers;
 
 pub use adma::{DescriptorTable, Segment};
@@ -34,5 +32,3 @@ pub use config::{Config, Policy, Window};
 
 pub use driver::{Direction, Driver, Event, State, Transfer};
 pub use error::{Cause, Error, SubmitError};
-pub use mmio::Mmio;
-pub use registers::{Registers, Word};

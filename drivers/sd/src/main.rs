@@ -20,13 +20,14 @@ use core::sync::atomic::AtomicU32;
 use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
+use mmio::Mmio;
 use session::block::{BLOCK, BlockRequest, Completion, ENTER, Operation, RING_WORDS, Request, SLOTS, ServerRings};
 use session::core::{SMALL_PAGES, UNCACHED, WRITE};
 use session::{Label, Message, Service, devices, timer};
 use zelkova_sd::adma::{DescriptorTable, Segment};
+use zelkova_sd::card::Card;
 use zelkova_sd::config::{Config, Window};
 use zelkova_sd::driver::{Direction, Driver, Event, Transfer};
-use zelkova_sd::{Mmio, card::Card};
 
 /// Clients at a time.
 const SESSIONS: usize = 8;

@@ -10,178 +10,22 @@
 //!
 //! # What this module does
 //!
-//! [`Registers`] is a back end: something that can load and store a [`Word`]. [`Block`] puts typed handles over it,
-//! with the fields of `tock-registers`. The kind of a handle says what may be done: a [`WriteOneToClear`] register has
-//! no `modify`, so a status bit that nobody looked at cannot be lost by a read-modify-write.
+//! [`Block`] puts typed handles over a back end, the controller itself or a model of it, with the fields of `tock-registers`. The kind
+//! of a handle says what may be done: a [`Status`] register has no `modify`, so a status bit that nobody looked at cannot be lost by
+//! a read-modify-write.
 
-use core::marker::PhantomData;
-use core::sync::atomic::{Ordering, fence};
-
+use mmio::{ReadOnly, ReadWrite, Registers, Status};
 use tock_registers::RegisterLongName;
 use tock_registers::fields::FieldValue;
-use tock_registers::interfaces::{Readable, Writeable};
 
 pub use fields::{
     ADMA_ERROR, AUTO_COMMAND, BLOCK, CAPABILITIES, CLOCK, COMMAND, HOST_CONTROL, INTERRUPT, PRESENT_STATE, VERSION,
 };
 
-/// A 32 bit word of the register block. The value is its byte offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Word {
-    /// Block size and block count.
-    Block = 0x04,
-    /// Command argument.
-    Argument = 0x08,
-    /// Transfer mode and command; storing it starts the command.
-    Command = 0x0C,
-    /// Response bits 39:8 of a 48 bit response, 39:8 of a 136 bit one.
-    Response0 = 0x10,
-    /// Response bits 71:40 of a 136 bit response.
-    Response1 = 0x14,
-    /// Response bits 103:72 of a 136 bit response.
-    Response2 = 0x18,
-    /// Response bits 127:104 of a 136 bit response, or the response to Auto CMD12.
-    Response3 = 0x1C,
-    /// Port to the data buffer for transfers without DMA.
-    BufferData = 0x20,
-    /// Lines, pins and what is in progress.
-    PresentState = 0x24,
-    /// Host control, power control, block gap control and wake-up control.
-    HostControl = 0x28,
-    /// Clock control, time-out control and software reset.
-    Clock = 0x2C,
-    /// Normal and error interrupt status, write one to clear.
-    InterruptStatus = 0x30,
-    /// Which causes may set their status bit.
-    StatusEnable = 0x34,
-    /// Which status bits raise the interrupt line.
-    SignalEnable = 0x38,
-    /// Auto CMD12 error status.
-    AutoCommandError = 0x3C,
-    /// Capabilities.
-    Capabilities = 0x40,
-    /// ADMA error status.
-    AdmaError = 0x54,
-    /// Bus address of the descriptor that ADMA fetches next.
-    AdmaAddress = 0x58,
-    /// Slot interrupt status and host controller version.
-    Version = 0xFC,
-}
-
-impl Word {
-    /// The byte offset from the start of the register block, a multiple of 4 below [`LENGTH`].
-    #[inline]
-    pub const fn offset(self) -> usize {
-        self as usize
-    }
-}
-
-/// The length of the register block in bytes.
+/// Length of the register block in bytes.
 pub const LENGTH: usize = 0x100;
-
-const _: () = assert!(Word::Version.offset() + size_of::<u32>() == LENGTH);
-
-/// A back end: the controller itself, or a model of it.
-pub trait Registers {
-    /// Loads a word.
-    fn read(&self, word: Word) -> u32;
-
-    /// Stores a word.
-    fn write(&self, word: Word, value: u32);
-
-    /// Orders the processor's memory accesses before this call against register accesses and DMA after it.
-    #[inline]
-    fn synchronize(&self) {
-        fence(Ordering::SeqCst);
-    }
-}
-
-impl<T: Registers + ?Sized> Registers for &T {
-    #[inline]
-    fn read(&self, word: Word) -> u32 {
-        (**self).read(word)
-    }
-
-    #[inline]
-    fn write(&self, word: Word, value: u32) {
-        (**self).write(word, value);
-    }
-
-    #[inline]
-    fn synchronize(&self) {
-        (**self).synchronize();
-    }
-}
-
-/// A register that can only be read.
-pub struct ReadOnly<'a, B, R> {
-    back_end: &'a B,
-    word: Word,
-    register: PhantomData<R>,
-}
-
-impl<B: Registers, R: RegisterLongName> Readable for ReadOnly<'_, B, R> {
-    type T = u32;
-    type R = R;
-
-    #[inline]
-    fn get(&self) -> u32 {
-        self.back_end.read(self.word)
-    }
-}
-
-/// A register that reads back what was written.
-pub struct ReadWrite<'a, B, R> {
-    back_end: &'a B,
-    word: Word,
-    register: PhantomData<R>,
-}
-
-impl<B: Registers, R: RegisterLongName> Readable for ReadWrite<'_, B, R> {
-    type T = u32;
-    type R = R;
-
-    #[inline]
-    fn get(&self) -> u32 {
-        self.back_end.read(self.word)
-    }
-}
-
-impl<B: Registers, R: RegisterLongName> Writeable for ReadWrite<'_, B, R> {
-    type T = u32;
-    type R = R;
-
-    #[inline]
-    fn set(&self, value: u32) {
-        self.back_end.write(self.word, value);
-    }
-}
-
-/// A status register whose bits are cleared by writing ones.
-pub struct WriteOneToClear<'a, B, R> {
-    back_end: &'a B,
-    word: Word,
-    register: PhantomData<R>,
-}
-
-impl<B: Registers, R: RegisterLongName> Readable for WriteOneToClear<'_, B, R> {
-    type T = u32;
-    type R = R;
-
-    #[inline]
-    fn get(&self) -> u32 {
-        self.back_end.read(self.word)
-    }
-}
-
-impl<B: Registers, R> WriteOneToClear<'_, B, R> {
-    /// Clears the bits that are set in `handled` and leaves all others alone.
-    #[inline]
-    pub fn clear(&self, handled: u32) {
-        self.back_end.write(self.word, handled);
-    }
-}
+/// Offset of the interrupt status.
+pub const INTERRUPT_STATUS: usize = 0x30;
 
 /// The registers of one controller.
 #[derive(Clone, Debug)]
@@ -190,13 +34,14 @@ pub struct Block<B> {
 }
 
 macro_rules! handles {
-    ($($(#[$doc:meta])* $name:ident: $kind:ident<$register:ty>, $word:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $kind:ident<$register:ty>, $offset:expr;)*) => {
         impl<B: Registers> Block<B> {
             $(
                 $(#[$doc])*
                 #[inline]
                 pub fn $name(&self) -> $kind<'_, B, $register> {
-                    $kind { back_end: &self.back_end, word: Word::$word, register: PhantomData }
+                    const { assert!($offset + size_of::<u32>() <= LENGTH) };
+                    $kind::new(&self.back_end, $offset)
                 }
             )*
         }
@@ -205,43 +50,43 @@ macro_rules! handles {
 
 handles! {
     /// Block size and block count.
-    block: ReadWrite<BLOCK::Register>, Block;
+    block: ReadWrite<BLOCK::Register>, 0x04;
     /// Command argument.
-    argument: ReadWrite<()>, Argument;
+    argument: ReadWrite<()>, 0x08;
     /// Transfer mode and command.
-    command: ReadWrite<COMMAND::Register>, Command;
+    command: ReadWrite<COMMAND::Register>, 0x0C;
     /// First word of the response.
-    response0: ReadOnly<()>, Response0;
+    response0: ReadOnly<()>, 0x10;
     /// Second word of the response.
-    response1: ReadOnly<()>, Response1;
+    response1: ReadOnly<()>, 0x14;
     /// Third word of the response.
-    response2: ReadOnly<()>, Response2;
+    response2: ReadOnly<()>, 0x18;
     /// Fourth word of the response, or the response to Auto CMD12.
-    response3: ReadOnly<()>, Response3;
+    response3: ReadOnly<()>, 0x1C;
     /// Data buffer.
-    buffer_data: ReadWrite<()>, BufferData;
+    buffer_data: ReadWrite<()>, 0x20;
     /// Present state.
-    present_state: ReadOnly<PRESENT_STATE::Register>, PresentState;
+    present_state: ReadOnly<PRESENT_STATE::Register>, 0x24;
     /// Host, power, block gap and wake-up control.
-    host_control: ReadWrite<HOST_CONTROL::Register>, HostControl;
+    host_control: ReadWrite<HOST_CONTROL::Register>, 0x28;
     /// Clock control, time-out control, software reset.
-    clock: ReadWrite<CLOCK::Register>, Clock;
+    clock: ReadWrite<CLOCK::Register>, 0x2C;
     /// Normal and error interrupt status.
-    interrupt_status: WriteOneToClear<INTERRUPT::Register>, InterruptStatus;
+    interrupt_status: Status<INTERRUPT::Register>, INTERRUPT_STATUS;
     /// Status enable.
-    status_enable: ReadWrite<INTERRUPT::Register>, StatusEnable;
+    status_enable: ReadWrite<INTERRUPT::Register>, 0x34;
     /// Signal enable.
-    signal_enable: ReadWrite<INTERRUPT::Register>, SignalEnable;
+    signal_enable: ReadWrite<INTERRUPT::Register>, 0x38;
     /// Auto CMD12 error status.
-    auto_command_error: ReadOnly<AUTO_COMMAND::Register>, AutoCommandError;
+    auto_command_error: ReadOnly<AUTO_COMMAND::Register>, 0x3C;
     /// Capabilities.
-    capabilities: ReadOnly<CAPABILITIES::Register>, Capabilities;
+    capabilities: ReadOnly<CAPABILITIES::Register>, 0x40;
     /// ADMA error status.
-    adma_error: ReadOnly<ADMA_ERROR::Register>, AdmaError;
+    adma_error: ReadOnly<ADMA_ERROR::Register>, 0x54;
     /// ADMA system address.
-    adma_address: ReadWrite<()>, AdmaAddress;
+    adma_address: ReadWrite<()>, 0x58;
     /// Slot interrupt status and version.
-    version: ReadOnly<VERSION::Register>, Version;
+    version: ReadOnly<VERSION::Register>, 0xFC;
 }
 
 impl<B: Registers> Block<B> {

@@ -57,7 +57,7 @@ fn run(_: Env) -> Result<(), Error> {
     let attached = Attached::new(&registers, WRITE, None)?;
     let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
-    let block = unsafe { Mmio::new(base, attached.bytes()) };
+    let block = unsafe { Mmio::new(base) };
     let interrupts = [manager.interrupt(found.device, 0)?, manager.interrupt(found.device, 1)?];
     for (interrupt, number) in interrupts.iter().zip([CLOCK, DEADLINE]) {
         Signal::new(number).ok_or(Error::Invalid)?.bind(interrupt)?;

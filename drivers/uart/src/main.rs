@@ -72,7 +72,7 @@ fn run(_: Env) -> Result<(), Error> {
     let mut attempts = 0;
     let driver = loop {
         // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
-        let block = unsafe { Mmio::new(base, attached.bytes()) };
+        let block = unsafe { Mmio::new(base) };
         match Driver::new(block, found.clock, BAUD) {
             Ok(driver) => break driver,
             Err(SetUpError::StillSending) if attempts < ATTEMPTS => attempts += 1,

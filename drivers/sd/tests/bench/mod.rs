@@ -3,13 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 
+use mmio::Registers;
 use models::memory::Ram;
 use models::sdcard::{BLOCK_SIZE, Card, Fault, Features, Media, SparseMedia};
 use models::sdhci::{Options, Sdhci};
 use models::{Device, Width};
+use zelkova_sd::registers::INTERRUPT_STATUS;
 use zelkova_sd::{
-    Card as CardInfo, DescriptorTable, Direction, Driver, Error, Event, Registers, Segment, State, SubmitError,
-    Transfer, Word,
+    Card as CardInfo, DescriptorTable, Direction, Driver, Error, Event, Segment, State, SubmitError, Transfer,
 };
 
 /// Where memory begins on the bus.
@@ -38,20 +39,20 @@ pub struct Board {
     pub extra_status: Cell<u32>,
 }
 
-impl Registers for &Board {
-    fn read(&self, word: Word) -> u32 {
+impl Registers for Board {
+    fn read(&self, offset: usize) -> u32 {
         self.loads.set(self.loads.get() + 1);
-        let value = self.host.borrow_mut().read(word.offset() as u32, Width::Word, self.now.get());
-        if word == Word::InterruptStatus && value != 0 { value | self.extra_status.take() } else { value }
+        let value = self.host.borrow_mut().read(offset as u32, Width::Word, self.now.get());
+        if offset == INTERRUPT_STATUS && value != 0 { value | self.extra_status.take() } else { value }
     }
 
-    fn write(&self, word: Word, value: u32) {
+    fn write(&self, offset: usize, value: u32) {
         self.stores.set(self.stores.get() + 1);
         let mut host = self.host.borrow_mut();
-        if word == Word::InterruptStatus && self.remove_before_clear.take() {
+        if offset == INTERRUPT_STATUS && self.remove_before_clear.take() {
             host.remove(self.now.get()).unwrap();
         }
-        host.write(word.offset() as u32, Width::Word, value, self.now.get());
+        host.write(offset as u32, Width::Word, value, self.now.get());
     }
 }
 
