@@ -4,8 +4,8 @@
 //!    the description of its interface.
 //! 2. Cargo builds core, the vdso, the loader, init and the scenario's programs for that kernel, which
 //!    the environment variable `ZELKOVA_SEL4_PREFIX` names. Cargo's own fingerprints make this incremental.
-//! 3. The programs become boot modules, beside the system description (`system`), the configurations
-//!    (`NAME.cfg`) and the devicetree (`zedboard.dtb`).
+//! 3. The programs become boot modules, beside the system description (`system`), those of nested inits
+//!    (`NAME.sys`) and the devicetree (`zedboard.dtb`).
 //! 4. The loader's library packs everything into `target/zelkova/SCENARIO.elf`.
 
 use std::path::{Path, PathBuf};
@@ -25,8 +25,6 @@ const PREFIX: &str = "ZELKOVA_SEL4_PREFIX";
 /// Programs of the system itself that are boot modules: core starts `init`, and every component enters the kernel
 /// through `vdso`.
 const SYSTEM_MODULES: [&str; 2] = ["vdso", "init"];
-/// The module with the system description.
-const DESCRIPTION: &str = "system";
 /// The module with the devicetree.
 const DEVICETREE: &str = "zedboard.dtb";
 
@@ -90,13 +88,10 @@ impl<'a> Pipeline<'a> {
         for name in SYSTEM_MODULES.into_iter().chain(scenario.binaries.iter().map(String::as_str)) {
             modules.push((name.to_owned(), self.stripped(name)?));
         }
-        let description =
-            postcard::to_allocvec(&scenario.description).context("the system description cannot be encoded")?;
-        modules.push((DESCRIPTION.to_owned(), description));
-        modules.push((DEVICETREE.to_owned(), self.devicetree()?));
-        for (name, json) in &scenario.configs {
-            modules.push((name.clone(), json.clone().into_bytes()));
+        for system in &scenario.systems {
+            modules.push((system.module.clone(), system.encode()));
         }
+        modules.push((DEVICETREE.to_owned(), self.devicetree()?));
 
         let inputs = Inputs {
             loader_elf: &self.stripped("loader")?,

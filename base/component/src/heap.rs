@@ -1,7 +1,8 @@
 //! A heap, for components that want one.
 //!
-//! The heap is one RAM dataspace of a size that the component chooses at its start. Only the main thread may allocate: an allocation from
-//! another thread is refused, because a lock that waits properly needs more than a heap should depend on.
+//! The heap is RAM of a size that the component chooses at its start; it may [grow](MainThreadHeap::init_growing) as long as the component's account
+//! can pay. Only the main thread may allocate: an allocation from another thread is refused, because a lock that waits properly needs more than
+//! a heap should depend on.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -9,39 +10,54 @@ use core::ptr::{NonNull, null_mut};
 
 use linked_list_allocator::Heap;
 use session::Error;
-use session::core::WRITE;
+use session::core::{SMALL_PAGES, WRITE};
 
-use crate::platform::{Account, Attached};
+use crate::platform::{Account, Attach, Domain};
+
+/// Where the heap begins: between programs and what is attached elsewhere.
+const BASE: u32 = 0x0800_0000;
 
 /// The heap of a component; name one with `#[global_allocator]`.
-pub struct MainThreadHeap(UnsafeCell<Heap>);
+pub struct MainThreadHeap(UnsafeCell<State>);
 
-// SAFETY: every access goes through `heap`, which refuses all threads but the main thread, so there is never more than one.
+struct State {
+    heap: Heap,
+    /// Bytes that it has so far.
+    bytes: u32,
+    /// Least bytes by which it grows; 0: it does not.
+    step: u32,
+}
+
+// SAFETY: every access goes through `state`, which refuses all threads but the main thread, so there is never more than one.
 unsafe impl Sync for MainThreadHeap {}
 
 impl MainThreadHeap {
     /// An empty heap.
     pub const fn empty() -> Self {
-        Self(UnsafeCell::new(Heap::empty()))
+        Self(UnsafeCell::new(State { heap: Heap::empty(), bytes: 0, step: 0 }))
     }
 
-    /// Gives the heap `bytes` of the component's RAM. Has an effect only once.
+    /// Gives the heap `bytes` of the component's RAM, and no more later. Has an effect only once.
     pub fn init(&self, bytes: u32) -> Result<(), Error> {
-        let dataspace = Account::own().create_dataspace(bytes, 0)?;
-        let memory = Attached::new(&dataspace, WRITE, None)?;
-        let heap = self.heap().ok_or(Error::Denied)?;
-        if heap.size() != 0 {
+        self.init_growing(bytes, 0)
+    }
+
+    /// Gives the heap `bytes` of the component's RAM. When it is full it grows by `step` bytes or by what is needed, until the account
+    /// cannot pay any more; then allocations fail. Has an effect only once.
+    pub fn init_growing(&self, bytes: u32, step: u32) -> Result<(), Error> {
+        let state = self.state().ok_or(Error::Denied)?;
+        if state.bytes != 0 {
             return Err(Error::Busy);
         }
-        // SAFETY: the attachment is writeable, used by nothing else, and lasts as long as the component, because neither it nor
-        // the dataspace is dropped.
-        unsafe { heap.init(memory.pointer().cast(), memory.bytes()) };
-        core::mem::forget((memory, dataspace));
+        let bytes = add_memory(0, bytes)?;
+        // SAFETY: the memory is attached there, writeable, used by nothing else, and stays as long as the component.
+        unsafe { state.heap.init(core::ptr::with_exposed_provenance_mut(BASE as usize), bytes as usize) };
+        (state.bytes, state.step) = (bytes, step);
         Ok(())
     }
 
     #[allow(clippy::mut_from_ref, reason = "exclusive by thread, see the contract of the Sync implementation")]
-    fn heap(&self) -> Option<&mut Heap> {
+    fn state(&self) -> Option<&mut State> {
         if crate::gate::buffer().addr() != abi::IPC_BASE {
             return None;
         }
@@ -50,16 +66,53 @@ impl MainThreadHeap {
     }
 }
 
-// SAFETY: `Heap` hands out disjoint blocks of the size and alignment asked for, and `heap` excludes concurrent use.
+impl State {
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        if let Ok(memory) = self.heap.allocate_first_fit(layout) {
+            return Some(memory);
+        }
+        if self.step == 0 {
+            return None;
+        }
+        // Whatever the holes look like, this much is enough.
+        let needed = u32::try_from(layout.size().checked_add(layout.align())?.checked_add(64)?).ok()?;
+        let more = add_memory(self.bytes, self.step.max(needed)).ok()?;
+        // SAFETY: the memory lies directly behind what the heap has, and is as in `init_growing`.
+        unsafe { self.heap.extend(more as usize) };
+        self.bytes += more;
+        self.heap.allocate_first_fit(layout).ok()
+    }
+}
+
+/// Attaches at least `bytes` of new memory behind the first `used` bytes of the heap, and returns how many.
+fn add_memory(used: u32, bytes: u32) -> Result<u32, Error> {
+    let account = Account::own();
+    let memory = account.create_dataspace(bytes, SMALL_PAGES)?;
+    let bytes = memory.bytes();
+    let address = BASE.checked_add(used).ok_or(Error::OutOfRam)?;
+    match Domain::own().attach_at(&memory, Attach { address, flags: WRITE, ..Attach::default() }, None) {
+        Ok(_) => {
+            // Neither is given back as long as the component lives. Its capability is not needed for that.
+            drop(memory);
+            Ok(bytes)
+        }
+        Err(error) => {
+            account.free_dataspace(memory)?;
+            Err(error)
+        }
+    }
+}
+
+// SAFETY: `Heap` hands out disjoint blocks of the size and alignment asked for, and `state` excludes concurrent use.
 unsafe impl GlobalAlloc for MainThreadHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.heap().and_then(|heap| heap.allocate_first_fit(layout).ok()).map_or(null_mut(), NonNull::as_ptr)
+        self.state().and_then(|state| state.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if let (Some(heap), Some(pointer)) = (self.heap(), NonNull::new(pointer)) {
+        if let (Some(state), Some(pointer)) = (self.state(), NonNull::new(pointer)) {
             // SAFETY: by the contract of `dealloc`, the block came from `alloc` with this layout.
-            unsafe { heap.deallocate(pointer, layout) };
+            unsafe { state.heap.deallocate(pointer, layout) };
         }
     }
 }

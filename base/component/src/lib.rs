@@ -41,7 +41,7 @@ pub mod signal;
 
 pub use cap::Capability;
 pub use env::{Env, Open, Session, exit, open};
-pub use platform::{Account, Attach, Attached, Dataspace, Domain, Hardware, NewThread};
+pub use platform::{Account, Attach, Attached, Dataspace, Domain, Figures, Hardware, NewThread, Rom};
 pub use session::Error;
 
 #[cfg(target_os = "none")]

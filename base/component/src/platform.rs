@@ -123,6 +123,12 @@ impl Dataspace {
         Ok(Self { bytes: answer.word(0).ok_or(Error::Invalid)?, capability })
     }
 
+    /// Whether its content never changes, because it is a boot module.
+    pub fn is_constant(&self) -> Result<bool, Error> {
+        let answer = call(self.capability.slot(), &DataspaceRequest::Size.encode(), &[])?;
+        Ok(answer.word(1) == Some(1))
+    }
+
     /// Its slot.
     pub fn slot(&self) -> u32 {
         self.capability.slot()
@@ -234,6 +240,11 @@ impl Domain {
         call(self.slot(), &DomainRequest::OnChange.encode(), &[notification]).map(drop)
     }
 
+    /// Stops all threads of a child where they are.
+    pub fn stop(&self) -> Result<(), Error> {
+        call(self.slot(), &DomainRequest::Stop.encode(), &[]).map(drop)
+    }
+
     /// A child's notification, to raise its parent signal.
     pub fn notification(&self) -> Result<Capability, Error> {
         brought(call_for_cap(self.slot(), &DomainRequest::Notification.encode(), &[])?)
@@ -281,9 +292,69 @@ impl Domain {
         answer.word(0).ok_or(Error::Invalid)
     }
 
+    /// What core has free; for init alone.
+    pub fn figures(&self) -> Result<Figures, Error> {
+        match call(self.slot(), &DomainRequest::Figures.encode(), &[])?.words() {
+            [bytes, slots, caps] => Ok(Figures { bytes: *bytes, slots: *slots, caps: *caps }),
+            _ => Err(Error::Invalid),
+        }
+    }
+
     /// Maintains the data cache for a part of a region.
     pub fn maintain_cache(&self, region: u32, offset: u32, bytes: u32, operation: u32) -> Result<(), Error> {
         call(self.slot(), &DomainRequest::Cache { region, offset, bytes, operation }.encode(), &[]).map(drop)
+    }
+}
+
+/// What core has free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Untyped memory in bytes.
+    pub bytes: u32,
+    /// First-level slots of core's capability space: each holds a CNode of some account, or untyped memory.
+    pub slots: u32,
+    /// Capabilities that nobody has been lent.
+    pub caps: u32,
+}
+
+/// A boot module that is attached: its content never changes.
+#[derive(Debug)]
+pub struct Rom {
+    dataspace: Dataspace,
+    attached: Attached,
+}
+
+impl Rom {
+    /// Attaches the boot module of that name: core's for init, the parent's for every other component.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] without a route to a `Rom` service, [`Error::NotFound`] if there is no such module, [`Error::Invalid`] if what
+    /// the route leads to is something that others may write to.
+    pub fn open(name: &str) -> Result<Self, Error> {
+        let dataspace = match Domain::own().rom(name) {
+            Ok((dataspace, _)) => dataspace,
+            Err(Error::Denied) => {
+                let request = crate::env::Open { name, ..crate::env::Open::new(session::Service::Rom) };
+                Dataspace::from_capability(crate::env::open(&request)?.capability.ok_or(Error::Invalid)?)?
+            }
+            Err(error) => return Err(error),
+        };
+        if !dataspace.is_constant()? {
+            return Err(Error::Invalid);
+        }
+        let attached = Attached::new(&dataspace, 0, None)?;
+        Ok(Self { dataspace, attached })
+    }
+
+    /// Its content, with zeros behind it up to a multiple of 4096 bytes.
+    pub fn content(&self) -> &[u8] {
+        // SAFETY: core says that the content never changes, and nobody can say so in its place.
+        unsafe { self.attached.content() }
+    }
+
+    /// The dataspace.
+    pub fn dataspace(&self) -> &Dataspace {
+        &self.dataspace
     }
 }
 

@@ -1,41 +1,73 @@
-//! The components that init has started.
+//! The components that init looks after.
 
-use crate::description::{COMPONENTS, Component, OnExit};
-use crate::platform::{Account, Capability, Domain, Error, call, gate};
 use abi::{ENDPOINT_BADGE, slot};
+use alloc::vec::Vec;
 use session::Text;
 
-use crate::program;
+use crate::description::Component;
+use crate::lifecycle::{End, Next, State};
+use crate::platform::{Account, Capability, Domain, Error, gate};
+use crate::program::Programs;
 
-/// What a component is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Running,
-    /// It has ended with that code.
-    Exited(u32),
-    /// A thread of it has faulted.
-    Faulted,
-    /// init has stopped it.
-    Stopped,
+/// What a running component consists of.
+pub(crate) struct Instance {
+    pub(crate) account: Account,
+    pub(crate) domain: Domain,
+    /// The right to send requests to init: all copies of it vanish with the instance.
+    parent: Capability,
+    /// Raises the component's parent signal; made when it is first needed.
+    signal: Option<Capability>,
 }
 
 /// A component.
 pub(crate) struct Child {
     pub(crate) component: Component,
-    pub(crate) account: Account,
-    pub(crate) domain: Domain,
+    pub(crate) config: Vec<u8>,
     pub(crate) state: State,
-    thread: Capability,
-    signal: Capability,
+    pub(crate) instance: Option<Instance>,
+    /// How it ended last.
+    pub(crate) end: Option<End>,
+    /// What comes after that.
+    pub(crate) next: Next,
+    /// Restarts by its policy.
+    pub(crate) restarts: u32,
+    /// Place in the order of starts: servers before their clients.
+    pub(crate) sequence: u32,
+    /// The description that named it last.
+    pub(crate) named: u32,
+    /// It could not be started when so many instances had been destroyed.
+    pub(crate) unstartable: Option<u32>,
+    /// RAM and capabilities that it has asked for and not got.
+    pub(crate) requested: [u32; 2],
 }
 
 impl Child {
-    /// Starts a component as number `index`, whose faults raise `faults`.
-    pub(crate) fn start(component: Component, index: u32, faults: &Capability) -> Result<Self, Error> {
-        let account = Account::own().create_account(component.ram, component.caps)?;
-        match Self::start_in(&component, &account, index, faults) {
-            Ok((domain, thread, signal)) => {
-                Ok(Self { component, account, domain, state: State::Running, thread, signal })
+    /// Its account, while it has one.
+    pub(crate) fn account(&self) -> Result<&Account, Error> {
+        self.instance.as_ref().map(|instance| &instance.account).ok_or(Error::Gone)
+    }
+
+    /// Whether an instance of it will answer requests that are made now.
+    pub(crate) fn serves(&self) -> bool {
+        match self.state {
+            State::Running | State::Waiting => true,
+            State::Ending => matches!(self.next, Next::Restart(_)),
+            State::Ended => false,
+        }
+    }
+
+    /// Starts an instance as number `index`, whose faults raise `faults`.
+    pub(crate) fn start(&mut self, index: u32, faults: &Capability, programs: &mut Programs) -> Result<(), Error> {
+        let Component { ram, caps, .. } = self.component;
+        // All of it is lent on top of an empty donation, so that all of it can be taken back as far as it is unused.
+        let account = Account::own().create_account(0, 0)?;
+        let started =
+            Account::own().lend(&account, ram, caps).and_then(|()| self.start_in(&account, index, faults, programs));
+        match started {
+            Ok((domain, parent)) => {
+                self.instance = Some(Instance { account, domain, parent, signal: None });
+                self.state = State::Running;
+                Ok(())
             }
             Err(error) => {
                 Account::own().close(account)?;
@@ -45,93 +77,175 @@ impl Child {
     }
 
     fn start_in(
-        component: &Component,
+        &self,
         account: &Account,
         index: u32,
         faults: &Capability,
-    ) -> Result<(Domain, Capability, Capability), Error> {
+        programs: &mut Programs,
+    ) -> Result<(Domain, Capability), Error> {
         // Room for what it may hold, and as much again for copies and replies.
-        let slot_bits = (2 * component.caps + slot::FIRST_FREE).next_power_of_two().ilog2().clamp(6, 12);
-        let domain = account.create_domain(&component.name, slot_bits)?;
+        let slots = self.component.caps.saturating_mul(2).saturating_add(slot::FIRST_FREE);
+        let slot_bits = slots.checked_next_power_of_two().unwrap_or(1 << 12).ilog2().clamp(6, 12);
+        let domain = account.create_domain(&self.component.name, slot_bits)?;
         let parent = Capability::mint(slot::ENDPOINT, ENDPOINT_BADGE | index)?;
         domain.grant(slot::PARENT, parent.slot())?;
         domain.on_change(faults.slot())?;
-        let signal = domain.notification()?;
-        let thread = program::start(component, account, &domain, slot_bits)?;
-        // The endpoint's copy with the badge lives on in the child.
-        core::mem::forget(parent);
-        Ok((domain, thread, signal))
+        programs.start(&self.component, &self.config, account, &domain, slot_bits)?;
+        Ok((domain, parent))
     }
 
-    /// Stops a component that has no reason to go on.
+    /// Stops all threads of the component.
     pub(crate) fn stop(&mut self) {
-        self.state = State::Stopped;
-        let request = session::core::ThreadRequest::Suspend.encode();
-        // A thread that cannot be stopped is destroyed with its account all the same.
-        let _ = call(self.thread.slot(), &request, &[]);
+        if let Some(instance) = &self.instance {
+            // Threads that cannot be stopped are destroyed with their account all the same.
+            let _ = instance.domain.stop();
+        }
     }
 
-    /// Destroys the component: everything it had is init's again.
-    pub(crate) fn destroy(self) -> Result<(), Error> {
-        Account::own().close(self.account)
+    /// Destroys the instance: everything it had is init's again.
+    pub(crate) fn destroy(&mut self) -> Result<(), Error> {
+        let Some(Instance { account, parent, .. }) = self.instance.take() else { return Ok(()) };
+        parent.revoke();
+        Account::own().close(account)
+    }
+
+    /// Gives the instance the quota that the description promises, or takes back what it has not used of the rest.
+    ///
+    /// # Errors
+    /// init itself is short of what it should give; what could be taken back is back.
+    pub(crate) fn adjust_quota(&self) -> Result<(), Error> {
+        let account = self.account()?;
+        let info = account.info()?;
+        let Component { ram, caps, .. } = self.component;
+        let unused_ram = info.ram.saturating_sub(info.ram_used).saturating_sub(info.ram_lent);
+        let unused_caps = info.caps.saturating_sub(info.caps_used).saturating_sub(info.caps_lent);
+        let less = (info.ram.saturating_sub(ram).min(unused_ram), info.caps.saturating_sub(caps).min(unused_caps));
+        let more = (ram.saturating_sub(info.ram), caps.saturating_sub(info.caps));
+        if less != (0, 0) {
+            Account::own().repay(account, less.0, less.1)?;
+        }
+        if more != (0, 0) {
+            Account::own().lend(account, more.0, more.1)?;
+        }
+        Ok(())
+    }
+
+    /// Raises its parent signal.
+    pub(crate) fn wake(&mut self) {
+        let Some(instance) = &mut self.instance else { return };
+        if instance.signal.is_none() {
+            instance.signal = instance.domain.notification().ok();
+        }
+        if let Some(signal) = &instance.signal {
+            gate::signal(signal.slot());
+        }
     }
 }
 
-/// All components in the order of their start.
-pub(crate) struct Children(heapless::Vec<Child, COMPONENTS>);
+/// All components, by number. Numbers stay the same while a component exists, and are used again afterwards.
+pub(crate) struct Children {
+    places: Vec<Option<Child>>,
+    free: Vec<usize>,
+    sequence: u32,
+}
 
 impl Children {
     pub(crate) const fn new() -> Self {
-        Self(heapless::Vec::new())
+        Self { places: Vec::new(), free: Vec::new(), sequence: 0 }
     }
 
-    pub(crate) fn push(&mut self, child: Child) -> Result<(), Error> {
-        self.0.push(child).map_err(|_| Error::Busy)
+    /// Enters a component, not started yet.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRam`]: init has no memory left to remember it.
+    pub(crate) fn add(&mut self, component: Component, config: &[u8], named: u32) -> Result<usize, Error> {
+        let mut own = Vec::new();
+        own.try_reserve_exact(config.len()).map_err(|_| Error::OutOfRam)?;
+        own.extend_from_slice(config);
+        let child = Child {
+            component,
+            config: own,
+            state: State::Waiting,
+            instance: None,
+            end: None,
+            next: Next::Stay,
+            restarts: 0,
+            sequence: self.sequence,
+            named,
+            unstartable: None,
+            requested: [0; 2],
+        };
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.places.try_reserve(1).map_err(|_| Error::OutOfRam)?;
+                // So that taking it out again needs no memory.
+                self.free.try_reserve(self.places.len() + 1).map_err(|_| Error::OutOfRam)?;
+                self.places.push(None);
+                self.places.len() - 1
+            }
+        };
+        if let Some(place) = self.places.get_mut(index) {
+            *place = Some(child);
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        Ok(index)
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Child> {
-        self.0.pop()
+    /// Takes a component out.
+    pub(crate) fn remove(&mut self, index: usize) {
+        if self.places.get_mut(index).and_then(Option::take).is_some() {
+            self.free.push(index);
+        }
     }
 
+    /// All numbers are below this one.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.places.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.len() == self.free.len()
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&Child> {
-        self.0.get(index)
+        self.places.get(index)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Child> {
-        self.0.get_mut(index)
+        self.places.get_mut(index)?.as_mut()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Child> {
-        self.0.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Child)> {
+        self.places.iter().enumerate().filter_map(|(index, place)| Some((index, place.as_ref()?)))
     }
 
+    /// The number of the component of that name.
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|child| child.component.name == name)
+        self.position_from(0, name)
     }
 
-    /// Raises the parent signal of a server.
-    pub(crate) fn wake(&self, server: usize) {
-        if let Some(child) = self.0.get(server) {
-            gate::signal(child.signal.slot());
+    /// Like [`position`](Self::position), looking from `start` on first: descriptions keep their order.
+    pub(crate) fn position_from(&self, start: usize, name: &str) -> Option<usize> {
+        let start = start.min(self.places.len());
+        let (before, behind) = self.places.split_at(start);
+        let named = |place: &Option<Child>| place.as_ref().is_some_and(|child| child.component.name == name);
+        behind.iter().position(named).map(|index| index + start).or_else(|| before.iter().position(named))
+    }
+
+    /// Raises the parent signal of a component.
+    pub(crate) fn wake(&mut self, index: usize) {
+        if let Some(child) = self.get_mut(index) {
+            child.wake();
         }
     }
 
     /// The label of a component, as servers see it.
     pub(crate) fn label(&self, index: usize) -> Text {
-        let name = self.0.get(index).map_or("", |child| child.component.name.as_str());
+        let name = self.get(index).map_or("", |child| child.component.name.as_str());
         let mut label = Text::new();
         // Both parts together are far shorter than a text.
         let _ = label.push_str("init -> ").and_then(|()| label.push_str(name));
         label
-    }
-
-    /// Whether every component whose end matters has ended, and there is one.
-    pub(crate) fn all_finished(&self) -> bool {
-        let mut wanted = self.0.iter().filter(|child| child.component.on_exit == OnExit::Finish).peekable();
-        wanted.peek().is_some() && wanted.all(|child| child.state != State::Running)
     }
 }

@@ -16,118 +16,161 @@
 //! Everything that init drives is reached through one module, `platform`: on the target it is the component runtime, in the tests a stand-in with
 //! accounts, servers and clients that can fail wherever the test wants.
 #![no_std]
+#![forbid(unsafe_code)]
 
+extern crate alloc;
+
+mod apply;
 mod children;
 pub mod description;
+pub mod lifecycle;
 mod program;
 mod report;
+mod roms;
 mod sessions;
 
 /// What init drives.
 mod platform {
-    pub(crate) use component::cap::{call, load, store};
+    pub(crate) use component::cap::{load, store};
     pub(crate) use component::gate;
     pub(crate) use component::signal::Signal;
-    pub(crate) use component::{Account, Attach, Attached, Capability, Dataspace, Domain, Error, NewThread, log};
+    pub(crate) use component::{
+        Account, Attach, Attached, Capability, Dataspace, Domain, Error, Figures, NewThread, Rom, log,
+    };
 }
 
-use crate::description::{Description, OnExit};
 use abi::{ENDPOINT_BADGE, slot};
 use component::Env;
 use session::Message;
 use session::parent::ParentRequest;
 
-use crate::children::{Child, Children, State};
-use crate::platform::{Attached, Capability, Domain, Error, Signal, gate, load, log, store};
+use crate::children::Children;
+use crate::description::{Name, OnExit};
+use crate::lifecycle::{End, Next, State};
+use crate::platform::{Capability, Domain, Error, Figures, Rom, Signal, gate, load, log, store};
+use crate::program::Programs;
+use crate::roms::OwnSessions;
 use crate::sessions::Sessions;
 
 /// Signal of a child's fault.
 const CHILD_SIGNAL: u32 = 1;
+/// Module with the description of the first init.
+const SYSTEM: &str = "system";
 
+#[allow(clippy::struct_excessive_bools, reason = "each is something to be done or a fact of its own")]
 struct Init {
     children: Children,
     sessions: Sessions,
+    own: OwnSessions,
+    programs: Programs,
+    /// What faults of children raise.
+    faults: Capability,
+    /// Whether there is a parent to report the end to.
+    nested: bool,
+    /// Whose report is the next description.
+    manager: Option<Name>,
+    /// Number of the description in force.
+    description: u32,
+    /// The system is being taken down.
     ending: bool,
+    /// Something has ended since it was last looked for the end of all.
+    look_for_end: bool,
+    /// Number of components whose servers have not let go yet.
+    leaving: usize,
+    /// Some component waits for its start.
+    waiting: bool,
+    /// Instances destroyed so far: what cannot be started is tried again when there is more memory.
+    destroyed: u32,
     failures: u32,
+    /// Exit code of the system: that of the first failure.
+    code: u32,
+    /// What core had free after the first end of a component that is audited.
+    audit: Option<Figures>,
 }
 
 /// What to answer a child at once; `None`: it is answered later or never.
 type Reply = Option<(Message, Option<Capability>)>;
 
-/// Runs init: never returns, unless it cannot start.
+/// Runs init: never returns, unless it cannot start or, as a nested init, its system has ended.
 ///
 /// # Errors
-/// The system description cannot be read, or a component cannot be started.
-pub fn run(_: Env) -> Result<(), Error> {
-    component::log::use_core();
-    log!("started");
-    component::mark::end::<{ component::mark::interval::BOOT }>();
-    Domain::own().free_memory()?;
-    let (rom, bytes) = Domain::own().rom("system")?;
-    let attached = Attached::new(&rom, 0, None)?;
-    // SAFETY: `system` is a boot module.
-    let content = unsafe { attached.content() };
-    let content = content.get(..bytes as usize).unwrap_or(content);
-    let description = match postcard::from_bytes::<Description>(content) {
-        Ok(description) => description,
-        Err(error) => {
-            log!("the system description cannot be read: {error}");
-            return Err(Error::Invalid);
-        }
-    };
-    drop((attached, rom));
-    let mut init = Init { children: Children::new(), sessions: Sessions::new(), ending: false, failures: 0 };
-    let signal = Signal::new(CHILD_SIGNAL).ok_or(Error::Invalid)?;
-    let faults = signal.capability()?;
-    for component in description.components {
-        let name = component.name.clone();
-        let index = init.children.len() as u32;
-        match Child::start(component, index, &faults) {
-            Ok(child) => init.children.push(child)?,
-            Err(error) => {
-                log!("{name} cannot be started: {error}");
-                return Err(error);
-            }
-        }
+/// The system description cannot be read.
+pub fn run(env: Env) -> Result<(), Error> {
+    let name = core::str::from_utf8(env.config_text()).map_err(|_| Error::Invalid)?;
+    let nested = !name.is_empty();
+    if !nested {
+        component::log::use_core();
+        log!("started");
+        component::mark::end::<{ component::mark::interval::BOOT }>();
+        Domain::own().free_memory()?;
     }
-    init.serve(signal)
+    let rom = Rom::open(if nested { name } else { SYSTEM })?;
+    let signal = Signal::new(CHILD_SIGNAL).ok_or(Error::Invalid)?;
+    let mut init = Init {
+        children: Children::new(),
+        sessions: Sessions::new(),
+        own: OwnSessions::new(),
+        programs: Programs::new(),
+        faults: signal.capability()?,
+        nested,
+        manager: None,
+        description: 0,
+        ending: false,
+        look_for_end: true,
+        leaving: 0,
+        waiting: false,
+        destroyed: 0,
+        failures: 0,
+        code: 0,
+        audit: None,
+    };
+    init.apply(rom.content());
+    drop(rom);
+    if init.children.is_empty() {
+        log!("there is nothing to start");
+        return Err(Error::Invalid);
+    }
+    match init.serve(signal)? {
+        0 => Ok(()),
+        code => component::exit(code, ""),
+    }
 }
 
 impl Init {
-    fn serve(&mut self, signal: Signal) -> Result<(), Error> {
+    /// Answers requests until the system has ended; returns its exit code.
+    fn serve(&mut self, signal: Signal) -> Result<u32, Error> {
         let mut receiver = Capability::reserve()?;
-        gate::set_receive(receiver.slot());
-        let mut incoming = gate::recv(slot::ENDPOINT);
+        let mut answer = None;
         loop {
-            let reply = if incoming.slot & ENDPOINT_BADGE == 0 {
+            if self.advance() && self.nested {
+                return Ok(self.code);
+            }
+            let registers = answer.take().map(|(message, capability): (Message, Option<Capability>)| {
+                let registers = match &capability {
+                    Some(capability) => load(slot::ENDPOINT, &message, &[capability.slot()]),
+                    None => load(slot::ENDPOINT, &message, &[]),
+                };
+                (registers, capability)
+            });
+            gate::set_receive(receiver.slot());
+            let incoming = match registers {
+                Some((registers, capability)) => {
+                    let incoming = gate::reply_recv(registers);
+                    drop(capability);
+                    incoming
+                }
+                None => gate::recv(slot::ENDPOINT),
+            };
+            if incoming.slot & ENDPOINT_BADGE == 0 {
                 if incoming.slot & signal.bit() != 0 {
                     self.look_for_faults();
                 }
-                None
-            } else {
-                let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
-                let message = store(incoming);
-                let received = if brought { receiver.take_received() } else { None };
-                self.request((incoming.slot & !ENDPOINT_BADGE) as usize, &message, received)
-            };
-            self.advance_ending();
-            incoming = match reply {
-                Some((message, capability)) => {
-                    let caps: &[u32] = match &capability {
-                        Some(capability) => &[capability.slot()],
-                        None => &[],
-                    };
-                    let registers = load(slot::ENDPOINT, &message, caps);
-                    gate::set_receive(receiver.slot());
-                    let next = gate::reply_recv(registers);
-                    drop(capability);
-                    next
-                }
-                None => {
-                    gate::set_receive(receiver.slot());
-                    gate::recv(slot::ENDPOINT)
-                }
-            };
+                continue;
+            }
+            let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
+            let message = store(incoming);
+            let received = if brought { receiver.take_received() } else { None };
+            answer = self.request((incoming.slot & !ENDPOINT_BADGE) as usize, &message, received);
         }
     }
 
@@ -144,6 +187,8 @@ impl Init {
             }
             Some((ParentRequest::Next, _)) => Ok(Some(self.next(child))),
             Some((ParentRequest::Answer { request, status }, _)) => self.answer(child, request, status, received),
+            Some((ParentRequest::Submit { session, bytes }, _)) => self.submit(child, session, bytes),
+            Some((ParentRequest::Update { session }, _)) => self.update(child, session),
             None => Err(Error::Invalid),
         };
         match result {
@@ -153,66 +198,181 @@ impl Init {
     }
 
     fn exit(&mut self, child: usize, code: u32, word: &str) {
-        let Some(ended) = self.children.get_mut(child) else { return };
-        ended.state = State::Exited(code);
-        if code == 0 {
-            log!("{} has finished", ended.component.name);
-        } else {
+        let Some(ended) = self.children.get(child).filter(|child| child.state == State::Running) else { return };
+        // Whoever is started again and again does not fill the log.
+        let quiet = code == 0 && ended.component.restart.is_some_and(|restart| restart.always);
+        if code != 0 {
             log!("{} has exited with code {code} {word}", ended.component.name);
+        } else if !quiet {
+            log!("{} has finished", ended.component.name);
         }
-        self.ended(child, code != 0);
+        self.end(child, End::Exit(code));
     }
 
     fn look_for_faults(&mut self) {
         for index in 0..self.children.len() {
-            let Some(child) = self.children.get_mut(index) else { continue };
-            if child.state == State::Running && child.domain.status().is_ok_and(|status| status.faults > 0) {
-                child.state = State::Faulted;
+            let Some(child) = self.children.get(index).filter(|child| child.state == State::Running) else { continue };
+            let status = child.instance.as_ref().map(|instance| instance.domain.status());
+            if status.is_some_and(|status| status.is_ok_and(|status| status.faults > 0)) {
                 log!("{} has faulted and is stopped", child.component.name);
-                self.ended(index, true);
+                self.end(index, End::Fault);
             }
         }
     }
 
-    fn ended(&mut self, child: usize, failed: bool) {
-        self.failures +=
-            u32::from(failed && self.children.get(child).is_some_and(|c| c.component.on_exit == OnExit::Finish));
-        self.close_sessions_of(child);
-        self.wake_or_settle(child);
+    /// Notes the end of a component, and lets its servers know. What comes next happens when they have let go: see [`retire`](Self::retire).
+    fn end(&mut self, index: usize, end: End) {
+        let Some(child) = self.children.get_mut(index) else { return };
+        if child.state == State::Ending {
+            // A removal goes before whatever should have come next.
+            if matches!(end, End::Removed | End::Over) {
+                child.next = Next::Remove;
+            }
+            return;
+        }
+        child.next = lifecycle::next(child.component.restart, child.restarts, end);
+        if !matches!(end, End::Over) {
+            child.end = Some(end);
+        }
+        if matches!(child.next, Next::Restart(_)) && end != End::Changed {
+            child.restarts += 1;
+        }
+        if child.next == Next::Stay && end.is_failure() && child.component.on_exit != OnExit::Ignore {
+            self.failures += 1;
+            if self.code == 0 {
+                self.code = if let End::Exit(code) = end { code } else { 1 };
+            }
+        }
+        let over = child.next == Next::Stay && child.component.on_exit == OnExit::End;
+        if child.state == State::Running {
+            child.stop();
+        }
+        child.state = State::Ending;
+        self.leaving += 1;
+        self.close_sessions_of(index);
+        self.retire(index);
+        if over {
+            self.take_down();
+        }
     }
 
-    /// Once all that matter have ended: reports, and ends the others from the last to the first.
-    fn advance_ending(&mut self) {
+    /// Does what comes after the end of a component, once its servers have let go.
+    ///
+    /// The order matters where devices write to memory: the device manager resets a device when the session of its driver closes. Only after that
+    /// the sessions that the driver served give their memory back.
+    fn retire(&mut self, index: usize) {
+        if self.sessions.iter_mut().any(|session| session.client == index) {
+            return;
+        }
+        let Some(next) = self.children.get(index).map(|child| child.next) else { return };
+        self.leaving = self.leaving.saturating_sub(1);
+        self.settle_server(index, matches!(next, Next::Restart(_)));
+        self.close_own_of(index);
+        self.look_for_end = true;
+        self.own.notify_state();
+        let Some(child) = self.children.get_mut(index) else { return };
+        if next == Next::Stay {
+            child.state = State::Ended;
+            return;
+        }
+        self.destroyed = self.destroyed.wrapping_add(u32::from(child.instance.is_some()));
+        if let Err(error) = child.destroy() {
+            log!("{} cannot be destroyed: {error}", child.component.name);
+        }
+        if next == Next::Remove {
+            self.children.remove(index);
+            self.waiting = true;
+            return;
+        }
+        child.state = State::Waiting;
+        self.waiting = true;
+        if child.component.restart.is_some_and(|restart| restart.audit) {
+            self.compare_figures(index);
+        }
+    }
+
+    /// Starts a component that waits for that.
+    fn start(&mut self, index: usize) {
+        let Some(child) = self.children.get_mut(index).filter(|child| child.state == State::Waiting) else { return };
+        match child.start(index as u32, &self.faults, &mut self.programs) {
+            Ok(()) => {
+                child.unstartable = None;
+                self.own.notify_state();
+            }
+            Err(error) => {
+                child.unstartable = Some(self.destroyed);
+                log!("{} cannot be started: {error}", child.component.name);
+                self.end(index, End::Unstartable);
+            }
+        }
+    }
+
+    /// Starts what waits for that, unless it could not be started and nothing has changed since.
+    fn start_waiting(&mut self) {
+        for index in 0..self.children.len() {
+            if self.children.get(index).is_some_and(|child| child.unstartable != Some(self.destroyed)) {
+                self.start(index);
+            }
+        }
+    }
+
+    /// Compares what core has free with what it had the first time.
+    fn compare_figures(&mut self, index: usize) {
+        let Some(child) = self.children.get(index) else { return };
+        let (name, restarts) = (&child.component.name, child.restarts);
+        let Ok(figures) = Domain::own().figures() else { return };
+        let Figures { bytes, slots, caps } = figures;
+        let first = *self.audit.get_or_insert(figures);
+        let verdict = if first == figures { "as after the first" } else { "some are LOST" };
+        log!("{name}: after round {restarts} {bytes} bytes, {slots} slots and {caps} capabilities are free, {verdict}");
+    }
+
+    /// Starts taking the system down.
+    fn take_down(&mut self) {
         if !self.ending {
-            if !self.children.all_finished() {
-                return;
-            }
             self.ending = true;
-            report::print(&self.children);
+            if !self.nested {
+                report::print(&self.children);
+            }
         }
-        while let Some(last) = self.children.len().checked_sub(1) {
-            if let Some(child) = self.children.get_mut(last)
-                && child.state == State::Running
-            {
-                child.stop();
-                self.close_sessions_of(last);
-            }
-            self.wake_or_settle(last);
-            if self.sessions.iter_mut().any(|session| session.client == last) {
-                // Its servers have not let go yet.
-                return;
-            }
-            if let Some(child) = self.children.pop() {
-                let name = child.component.name.clone();
-                if let Err(error) = child.destroy() {
-                    log!("{name} cannot be destroyed: {error}");
+    }
+
+    /// Whether every component whose end matters has ended, and there is one.
+    fn all_finished(&self) -> bool {
+        let mut wanted = self.children.iter().filter(|(_, child)| child.component.on_exit == OnExit::Finish).peekable();
+        wanted.peek().is_some() && wanted.all(|(_, child)| child.state == State::Ended)
+    }
+
+    /// Does what has become possible. `true`: the system has ended, and nothing is left.
+    fn advance(&mut self) -> bool {
+        if self.leaving > 0 {
+            for index in 0..self.children.len() {
+                if self.children.get(index).is_some_and(|child| child.state == State::Ending) {
+                    self.retire(index);
                 }
             }
-            if self.children.len() == 0 {
-                log!("finished: {} failed", self.failures);
-                let _ = Domain::own().free_memory();
-                return;
-            }
         }
+        if !self.ending {
+            if core::mem::take(&mut self.waiting) {
+                self.start_waiting();
+            }
+            if !core::mem::take(&mut self.look_for_end) || !self.all_finished() {
+                return false;
+            }
+            self.take_down();
+        }
+        // From the last to the first, one at a time: clients before their servers.
+        while let Some((index, child)) = self.children.iter().max_by_key(|(_, child)| child.sequence) {
+            if child.state == State::Ending && child.next == Next::Remove {
+                return false;
+            }
+            self.end(index, End::Over);
+        }
+        self.programs = Programs::new();
+        if !self.nested {
+            log!("finished: {} failed", self.failures);
+            let _ = Domain::own().free_memory();
+        }
+        true
     }
 }

@@ -1,9 +1,20 @@
-//! The table of what every component has used.
+//! What every component has and uses: as a table for people, and as the state report for components.
+//!
+//! The state report is JSON: `{"components":[...]}`, one object for each component in the order of their numbers, with the members
+//!
+//! - `label`; `state`: `running`, `ending`, `waiting` or `ended`; `restarts`;
+//! - `end`: how it ended last: `""`, `exit N`, `fault`, `silent`, `unstartable`, `changed`;
+//! - `ram` and `caps`: `[assigned, used, available, peak]`, and `kernel`: bytes of kernel objects and bookkeeping among the used;
+//! - `requested`: what it has asked for and not got, RAM and capabilities.
 
-use crate::platform::{Account, log};
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
 use session::core::AccountInfo;
 
-use crate::children::Children;
+use crate::children::{Child, Children};
+use crate::lifecycle::{End, State};
+use crate::platform::{Account, Error, log};
 
 /// Writes one line for each component, and one for init itself.
 pub(crate) fn print(children: &Children) {
@@ -18,8 +29,10 @@ pub(crate) fn print(children: &Children) {
         "used",
         "peak"
     );
-    for child in children.iter() {
-        line(&child.component.name, &child.account);
+    for (_, child) in children.iter() {
+        if let Ok(account) = child.account() {
+            line(&child.component.name, account);
+        }
     }
     line("init", &Account::own());
 }
@@ -33,4 +46,78 @@ fn line(name: &str, account: &Account) {
         }
         Err(error) => log!("{name:<12} {error}"),
     }
+}
+
+/// Text that grows while there is memory.
+struct Growing(Vec<u8>);
+
+impl Write for Growing {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.try_reserve(text.len()).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Ending => "ending",
+            Self::Waiting => "waiting",
+            Self::Ended => "ended",
+        })
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "exit {code}"),
+            Self::Fault => f.write_str("fault"),
+            Self::Silent => f.write_str("silent"),
+            Self::Unstartable => f.write_str("unstartable"),
+            Self::Changed => f.write_str("changed"),
+            Self::Removed | Self::Over => f.write_str("removed"),
+        }
+    }
+}
+
+/// The state report.
+///
+/// # Errors
+/// [`Error::OutOfRam`]: init has no memory for it.
+pub(crate) fn state(children: &Children) -> Result<Vec<u8>, Error> {
+    let mut text = Growing(Vec::new());
+    write_state(&mut text, children).map_err(|fmt::Error| Error::OutOfRam)?;
+    Ok(text.0)
+}
+
+fn write_state(text: &mut Growing, children: &Children) -> fmt::Result {
+    text.write_str("{\"components\":[")?;
+    for (number, (index, child)) in children.iter().enumerate() {
+        let comma = if number == 0 { "" } else { "," };
+        let Child { state, restarts, end, .. } = child;
+        write!(
+            text,
+            "{comma}{{\"label\":\"{}\",\"state\":\"{state}\",\"restarts\":{restarts},",
+            children.label(index)
+        )?;
+        text.write_str("\"end\":\"")?;
+        if let Some(end) = end {
+            write!(text, "{end}")?;
+        }
+        let info = child.account().and_then(Account::info).unwrap_or_default();
+        let AccountInfo { ram, ram_lent, ram_used, ram_kernel, ram_peak, caps, caps_lent, caps_used, caps_peak } = info;
+        let (ram_left, caps_left) = (
+            ram.saturating_sub(ram_lent).saturating_sub(ram_used),
+            caps.saturating_sub(caps_lent).saturating_sub(caps_used),
+        );
+        let [wanted_ram, wanted_caps] = child.requested;
+        write!(
+            text,
+            "\",\"ram\":[{ram},{ram_used},{ram_left},{ram_peak}],\"caps\":[{caps},{caps_used},{caps_left},{caps_peak}],\"kernel\":{ram_kernel},\"requested\":[{wanted_ram},{wanted_caps}]}}"
+        )?;
+    }
+    text.write_str("]}")
 }

@@ -8,7 +8,9 @@ use crate::platform::{Account, Capability, Domain, Error, log};
 use session::parent::ServerEvent;
 use session::{Message, Service};
 
-use crate::children::State;
+use crate::children::Child;
+use crate::lifecycle::State;
+use crate::roms::OWN_SESSION;
 use crate::{Init, Reply};
 
 /// Most sessions at a time.
@@ -112,16 +114,40 @@ impl Init {
         let service = Service::from_wire(service).ok_or(Error::Invalid)?;
         let name = message.text(text).ok_or(Error::Invalid)?;
         let child = self.children.get(client).ok_or(Error::Invalid)?;
-        let route = child.component.routes.iter().find(|route| route.service == service).ok_or(Error::Denied)?;
-        let server = match &route.target {
-            Target::Core => return open_core(service, &name, notification).map(Some),
-            Target::Child(name) => self.children.position(name).ok_or(Error::Denied)?,
-        };
-        if self.ending || self.children.get(server).is_none_or(|server| server.state != State::Running) {
+        if !child.component.routes.iter().any(|route| route.service == service) {
+            return Err(Error::Denied);
+        }
+        // The first that answers: who does not have what is asked for leaves it to the next one.
+        let mut missing = Error::NotFound;
+        let mut server = None;
+        for index in 0.. {
+            let Some(child) = self.children.get(client) else { break };
+            let Some(route) = child.component.routes.iter().filter(|route| route.service == service).nth(index) else {
+                break;
+            };
+            let answer = match &route.target {
+                Target::Core => open_core(service, &name, notification.as_ref()).map(Some),
+                Target::Parent => open_parent(service, &name),
+                Target::Init => self.open_own(client, service, &name, [ram, caps, argument], notification.as_ref()),
+                Target::Child(name) => match self.children.position(name) {
+                    Some(found) => {
+                        server = Some(found);
+                        break;
+                    }
+                    None => Err(Error::Denied),
+                },
+            };
+            match answer {
+                Err(error @ Error::NotFound) => missing = error,
+                answer => return answer,
+            }
+        }
+        let server = server.ok_or(missing)?;
+        if self.ending || !self.children.get(server).is_some_and(Child::serves) {
             return Err(Error::Gone);
         }
         let child = self.children.get(client).ok_or(Error::Invalid)?;
-        let account = child.account.create_account(ram, caps)?;
+        let account = child.account()?.create_account(ram, caps)?;
         let session = Session {
             client,
             server,
@@ -149,6 +175,9 @@ impl Init {
         if id == CORE_SESSION {
             return Ok(Some((Message::new(0), None)));
         }
+        if id & OWN_SESSION != 0 {
+            return self.close_own(client, id);
+        }
         let session = self.sessions.get_mut(id).filter(|session| session.client == client).ok_or(Error::Invalid)?;
         if session.phase != Phase::Open {
             return Err(Error::Invalid);
@@ -162,11 +191,18 @@ impl Init {
 
     /// Lets a server know of requests, or does without it if it has ended.
     pub(crate) fn wake_or_settle(&mut self, server: usize) {
-        if self.children.get(server).is_some_and(|server| server.state == State::Running) {
-            self.children.wake(server);
-            return;
+        match self.children.get(server).map(|server| server.state) {
+            Some(State::Running) => self.children.wake(server),
+            // Its devices may still write to the memory of its sessions: they are settled when it has let go of those.
+            Some(State::Ending) => {}
+            _ => self.settle_server(server, false),
         }
-        while let Some(session) = self.sessions.take_first(|session| session.server == server) {
+    }
+
+    /// Ends the sessions that a component serves, without it. `keep`: those that it has not heard of wait for its next instance.
+    pub(crate) fn settle_server(&mut self, server: usize, keep: bool) {
+        let wanted = |session: &Session| session.server == server && !(keep && session.phase == Phase::Requested);
+        while let Some(session) = self.sessions.take_first(wanted) {
             let result = if session.phase.is_closing() { Ok(()) } else { Err(Error::Gone) };
             self.settle(session, result);
         }
@@ -232,7 +268,7 @@ impl Init {
     /// Ends a session: its account goes back to the client, and whoever waits is answered.
     fn settle(&mut self, mut session: Session, result: Result<(), Error>) {
         if let (Some(account), Some(client)) = (session.account.take(), self.children.get(session.client))
-            && let Err(error) = client.account.close(account)
+            && let Err(error) = client.account().and_then(|own| own.close(account))
         {
             log!("a session of {} cannot be settled: {error}", client.component.name);
         }
@@ -265,7 +301,7 @@ impl Init {
 fn open_core(
     service: Service,
     name: &str,
-    notification: Option<Capability>,
+    notification: Option<&Capability>,
 ) -> Result<(Message, Option<Capability>), Error> {
     let capability = match service {
         Service::Log => None,
@@ -277,7 +313,21 @@ fn open_core(
             Some(rom.into_capability())
         }
         Service::Hardware => Some(Domain::own().hardware()?),
-        Service::Timer | Service::Block | Service::Devices | Service::Echo => return Err(Error::Denied),
+        Service::Timer | Service::Block | Service::Devices | Service::Echo | Service::Report => {
+            return Err(Error::Denied);
+        }
     };
     Ok((Message::from_words(0, &[CORE_SESSION]), capability))
+}
+
+/// Hands a request for a boot module on to the parent, which answers it at once.
+fn open_parent(service: Service, name: &str) -> Result<Reply, Error> {
+    match service {
+        Service::Log => Ok(Some((Message::from_words(0, &[CORE_SESSION]), None))),
+        Service::Rom => {
+            let session = component::open(&component::Open { name, ..component::Open::new(Service::Rom) })?;
+            Ok(Some((Message::from_words(0, &[CORE_SESSION]), session.capability)))
+        }
+        _ => Err(Error::Denied),
+    }
 }

@@ -124,7 +124,7 @@ impl AccountInfo {
 protocol! {
     /// Requests to a dataspace.
     pub enum DataspaceRequest {
-        /// Answer: size in bytes.
+        /// Answer: size in bytes; 1 if the content never changes, else 0.
         Size = 16,
     }
 }
@@ -175,6 +175,11 @@ protocol! {
         OnChange = 37,
         /// Answer: the domain's notification, signalling [`PARENT_SIGNAL`](../../abi/constant.PARENT_SIGNAL.html); parent only.
         Notification = 38,
+        /// Stops all its threads where they are; parent only.
+        Stop = 39,
+        /// Merges what can be merged. Only the first domain may. Answer: free untyped bytes, free first-level slots of core's capability space,
+        /// capabilities that nobody has been lent.
+        Figures = 40,
         /// Writes a text to core's log, with the domain's label. Text: what.
         Log = 41,
         /// Makes a boot module readable; only the first domain may. Text: its name. Answer: the dataspace.

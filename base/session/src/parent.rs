@@ -47,6 +47,18 @@ protocol! {
             /// 0 or the label of an [`Error`](crate::Error).
             status,
         },
+        /// Publishes what lies in the dataspace of a `Report` session.
+        Submit = 16 {
+            /// As `Open` answered.
+            session,
+            /// Bytes from its beginning.
+            bytes,
+        },
+        /// Brings the dataspace of a `Rom` session that changes up to date. Answer: bytes of the content, 0 if there is none.
+        Update = 17 {
+            /// As `Open` answered.
+            session,
+        },
     }
 }
 

@@ -22,12 +22,14 @@ pub enum Service {
     Hardware = 5,
     /// Answers what it is sent; for measurements and tests.
     Echo = 6,
+    /// Publishes a dataspace that others read as a ROM. Offered by init.
+    Report = 7,
 }
 
 impl Service {
     /// Every service, in the order of its wire value.
-    pub const ALL: [Self; 7] =
-        [Self::Log, Self::Timer, Self::Block, Self::Devices, Self::Rom, Self::Hardware, Self::Echo];
+    pub const ALL: [Self; 8] =
+        [Self::Log, Self::Timer, Self::Block, Self::Devices, Self::Rom, Self::Hardware, Self::Echo, Self::Report];
 
     /// The service with the wire value `value`.
     pub fn from_wire(value: u32) -> Option<Self> {

@@ -177,6 +177,16 @@ impl<K: Kernel> System<'_, K> {
         Ok(())
     }
 
+    /// Suspends all threads of a domain.
+    pub fn stop_domain(&mut self, domain: Key) -> Result<()> {
+        let mut at = self.domain(domain)?.threads;
+        while let Some(key) = at {
+            self.stop(key, true)?;
+            at = self.thread(key)?.links.next;
+        }
+        Ok(())
+    }
+
     /// A capability to the domain's notification that raises the parent's signal.
     pub fn parent_signal(&mut self, domain: Key, to: Slot) -> Result<()> {
         let notification = self.piece(self.domain(domain)?.notification)?.slot;

@@ -86,6 +86,11 @@ impl Memory {
         self.slots.mark(index, false);
     }
 
+    /// Number of free first-level slots.
+    pub fn free_top(&self) -> u32 {
+        self.slots.top_used.iter().map(|word| word.count_zeros()).sum()
+    }
+
     /// Whether a first-level slot is taken.
     #[cfg(test)]
     pub(crate) fn is_top_used(&self, index: u32) -> bool {

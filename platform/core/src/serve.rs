@@ -169,7 +169,9 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             Some(Object::Account(_)) => self.account(key, message, caps),
             Some(Object::Domain(_)) => self.domain(key, badge & PARENT_BADGE != 0, message, caps),
             Some(Object::Dataspace(dataspace)) => match DataspaceRequest::decode(message) {
-                Some((DataspaceRequest::Size, _)) => Ok(words(&[dataspace.bytes])),
+                Some((DataspaceRequest::Size, _)) => {
+                    Ok(words(&[dataspace.bytes, (dataspace.kind == Kind::Rom).into()]))
+                }
                 None => Err(Error::Invalid),
             },
             Some(Object::Thread(_)) => self.thread(key, message),
@@ -252,11 +254,16 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         let allowed = match request {
             DomainRequest::Grant { .. }
             | DomainRequest::Status
+            | DomainRequest::Stop
             | DomainRequest::OnChange
             | DomainRequest::HangUp
             | DomainRequest::Wake
             | DomainRequest::Notification => parent,
-            DomainRequest::Rom | DomainRequest::Hardware | DomainRequest::OnLog | DomainRequest::FreeMemory => first,
+            DomainRequest::Rom
+            | DomainRequest::Hardware
+            | DomainRequest::OnLog
+            | DomainRequest::FreeMemory
+            | DomainRequest::Figures => first,
             _ => true,
         };
         if !allowed {
@@ -313,6 +320,10 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 system.parent_signal(domain, self.parent_signal)?;
                 Ok((heapless::Vec::new(), Some(self.parent_signal)))
             }
+            DomainRequest::Stop => {
+                system.stop_domain(domain)?;
+                Ok(Reply::default())
+            }
             DomainRequest::Log => {
                 let text = message.text(text).ok_or(Error::Invalid)?;
                 let label = system.label(domain)?;
@@ -323,15 +334,29 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 self.wake_log_reader();
                 Ok(Reply::default())
             }
-            DomainRequest::Rom => {
-                let name = message.text(text).ok_or(Error::Invalid)?;
-                let (key, bytes) = self.rom(&name)?;
-                Ok((heapless::Vec::from_iter([bytes]), self.system.dataspace(key)?.master))
-            }
             DomainRequest::Cache { region, offset, bytes, operation } => {
                 let region = Key::from_badge(region).ok_or(Error::Invalid)?;
                 system.maintain_cache(domain, region, [offset, bytes, operation])?;
                 Ok(Reply::default())
+            }
+            request => self.first_domain(request, message, text, caps),
+        }
+    }
+
+    /// What only the first domain may ask for.
+    fn first_domain(
+        &mut self,
+        request: DomainRequest,
+        message: &Message,
+        text: usize,
+        caps: &[Capability],
+    ) -> Result<Reply> {
+        let system = &mut self.system;
+        match request {
+            DomainRequest::Rom => {
+                let name = message.text(text).ok_or(Error::Invalid)?;
+                let (key, bytes) = self.rom(&name)?;
+                Ok((heapless::Vec::from_iter([bytes]), self.system.dataspace(key)?.master))
             }
             DomainRequest::Hardware => Ok((heapless::Vec::new(), Some(self.hardware))),
             DomainRequest::OnLog => {
@@ -344,6 +369,12 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 Ok(Reply::default())
             }
             DomainRequest::FreeMemory => self.free_memory(),
+            DomainRequest::Figures => {
+                system.compact()?;
+                let unlent = system.ledger(system.root()?)?.available().caps;
+                Ok(words(&[system.free_bytes(), system.free_top_slots(), unlent]))
+            }
+            _ => Err(Error::Invalid),
         }
     }
 

@@ -146,6 +146,11 @@ impl<'a, K: Kernel> System<'a, K> {
         self.memory.free_bytes()
     }
 
+    /// Free first-level slots.
+    pub fn free_top_slots(&self) -> u32 {
+        self.memory.free_top()
+    }
+
     /// The object of that name, if there is one.
     pub fn object(&self, key: Key) -> Option<&Object> {
         self.store.get(key)

@@ -8,7 +8,8 @@ use harness::recipe::Recipe;
 use harness::size::Size;
 use heapless::Vec as Bounded;
 use init::description::{
-    COMPONENTS, Component as Started, Description, NAME_LEN, Name, OnExit, PROVIDES, ROUTES, Route, Target,
+    COMPONENTS, Component as Started, Entry, Header, NAME_LEN, Name, OnExit, PROVIDES, ROUTES, Restart, Route, Target,
+    encode,
 };
 use session::Service;
 use toml::Spanned;
@@ -28,19 +29,51 @@ const PRIORITIES: std::ops::RangeInclusive<u8> = 1..=250;
 /// Longest deadline in seconds.
 const LONGEST: u32 = 3600;
 /// Names that core and init use for themselves and for their ROM modules.
-const RESERVED: [&str; 5] = ["core", "init", "vdso", "system", "zedboard.dtb"];
+const RESERVED: [&str; 6] = ["core", "init", "parent", "vdso", SYSTEM, "zedboard.dtb"];
 /// The services that core offers itself.
 const CORE: [Service; 3] = [Service::Log, Service::Rom, Service::Hardware];
+/// The services that init offers itself.
+const INIT: [Service; 2] = [Service::Rom, Service::Report];
+/// The services that a nested init hands on to its parent.
+const PARENT: [Service; 2] = [Service::Log, Service::Rom];
+/// The module with the description of the first init.
+const SYSTEM: &str = "system";
+/// The program of a nested init.
+const NESTED: &str = "init";
 
 /// What a checked scenario hands to the target.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checked {
-    /// What init starts.
-    pub(crate) description: Description,
+    /// What the inits start; the first is that of the first init.
+    pub(crate) systems: Vec<System>,
     /// The programs, each once.
     pub(crate) binaries: Vec<String>,
-    /// ROM modules with configurations: name and JSON text.
-    pub(crate) configs: Vec<(String, String)>,
+}
+
+/// A system for an init.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct System {
+    /// The ROM module.
+    pub(crate) module: String,
+    /// What the init itself needs.
+    pub(crate) header: Header,
+    /// The components, and their configurations.
+    pub(crate) components: Vec<(Started, String)>,
+}
+
+impl System {
+    /// The compact form.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let entries = self
+            .components
+            .iter()
+            .map(|(component, config)| Entry { component: component.clone(), config: config.as_bytes() });
+        let mut bytes = vec![0; 256 + self.components.iter().map(|(_, config)| 1024 + config.len()).sum::<usize>()];
+        // An entry without its configuration is far shorter than that.
+        let used = encode(&self.header, entries, &mut bytes).unwrap_or_default();
+        bytes.truncate(used);
+        bytes
+    }
 }
 
 /// Checks `file`, read from `source`; `binaries` are the programs that can be built.
@@ -53,9 +86,18 @@ pub(crate) fn check(file: &File, source: &str, binaries: &[String]) -> Result<Ch
     checker.run(&file.run, &file.component);
     checker.card(file.board.sd.as_ref());
     checker.cases(&file.case);
-    let system = checker.components(&file.component);
+    let mut checked = Checked::default();
+    let nested = checker.system_names(&file.system);
+    let main = checker.system(SYSTEM.to_owned(), &file.init, &file.component, Place::Main(&nested), &mut checked);
+    checked.systems.push(main);
+    for (index, system) in file.system.iter().enumerate() {
+        let module = system_module(system.name.get_ref());
+        let system =
+            checker.system(module, &system.init, &system.component, Place::Nested(&nested, index), &mut checked);
+        checked.systems.push(system);
+    }
     if checker.problems.is_empty() {
-        Ok(system)
+        Ok(checked)
     } else {
         checker.problems.sort_by_key(|problem| problem.span.start);
         Err(checker.problems)
@@ -66,6 +108,20 @@ struct Checker<'a> {
     source: &'a str,
     binaries: &'a [String],
     problems: Vec<Problem>,
+}
+
+/// Which of a file's systems is looked at.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// That of the first init. The RAM that each nested system needs, by name.
+    Main(&'a BTreeMap<String, u64>),
+    /// A nested one, and its number.
+    Nested(&'a BTreeMap<String, u64>, usize),
+}
+
+/// The ROM module with a nested system.
+fn system_module(name: &str) -> String {
+    format!("{name}.sys")
 }
 
 /// What is known of a component when a later one is looked at.
@@ -144,8 +200,64 @@ impl Checker<'_> {
         }
     }
 
-    fn components(&mut self, components: &[Spanned<Component>]) -> Checked {
-        let mut checked = Checked::default();
+    /// The nested systems by name, with what their components are lent together.
+    fn system_names(&mut self, systems: &[file::System]) -> BTreeMap<String, u64> {
+        let mut known = BTreeMap::new();
+        for system in systems {
+            self.name_syntax(&system.name);
+            let name = system.name.get_ref();
+            if system_module(name).len() > NAME_LEN {
+                let title = format!("the name of a system has at most {} bytes", NAME_LEN - system_module("").len());
+                self.add(Problem::new(system.name.span(), title));
+            }
+            let ram = |component: &Component| {
+                component
+                    .ram
+                    .get_ref()
+                    .0
+                    .saturating_mul(component.count.as_ref().map_or(1, |count| *count.get_ref()).into())
+            };
+            let sum = system.component.iter().map(|component| ram(component.get_ref())).fold(0, u64::saturating_add);
+            if known.insert(name.clone(), sum).is_some() {
+                self.add(
+                    Problem::new(system.name.span(), format!("a second system `{name}`")).label("names are unique"),
+                );
+            }
+        }
+        known
+    }
+
+    /// A component that the init itself relies on.
+    fn reliance(
+        &mut self,
+        name: Option<&Spanned<String>>,
+        known: &BTreeMap<&str, Known>,
+        service: Option<Service>,
+    ) -> Option<Name> {
+        let name = name?;
+        match (known.get(name.get_ref().as_str()), service) {
+            (None, _) => {
+                let title = format!("there is no component `{}`", name.get_ref());
+                self.add(Problem::new(name.span(), title).label("not a [[component]]"));
+            }
+            (Some(known), Some(service)) if !known.provides.contains(&service) => {
+                let title = format!("`{}` does not provide {}", name.get_ref(), spelling(service));
+                self.add(Problem::new(name.span(), title));
+            }
+            _ => {}
+        }
+        Some(short(name.get_ref()))
+    }
+
+    fn system(
+        &mut self,
+        module: String,
+        own: &file::Init,
+        components: &[Spanned<Component>],
+        place: Place<'_>,
+        checked: &mut Checked,
+    ) -> System {
+        let mut system = System { module, ..System::default() };
         let mut known: BTreeMap<&str, Known> = BTreeMap::new();
         let all: BTreeSet<&str> =
             components.iter().map(|component| component.get_ref().name.get_ref().as_str()).collect();
@@ -156,23 +268,28 @@ impl Checker<'_> {
         for (index, spanned) in components.iter().enumerate() {
             let component = spanned.get_ref();
             let name = component.name.get_ref().as_str();
+            let count = component.count.as_ref().map_or(1, |count| *count.get_ref());
             self.component_name(component, known.contains_key(name));
             self.numbers(component);
+            self.times(component, own.timer.is_some());
             let before = lent;
-            lent = lent.saturating_add(component.ram.get_ref().0);
+            lent = lent.saturating_add(component.ram.get_ref().0.saturating_mul(count.into()));
             if before <= RAM && lent > RAM {
                 let title =
                     format!("up to here the components are lent {lent} bytes, but the board has {RAM} ({})", Size(RAM));
                 self.add(Problem::new(component.ram.span(), title).label("too much with this one"));
             }
             let provides = self.provides(component);
-            let routes = self.routes(component, &known, &all);
+            let routes = self.routes(component, &known, &all, place);
             let binary = self.binary(component);
-            let config = self.config(index, component, binary);
+            let config = match &component.system {
+                Some(nested) => self.nested(component, nested, place),
+                None => self.config(index, component, binary, place),
+            };
             let started = Started {
                 name: short(name),
                 binary: short(binary),
-                config: config.as_ref().map(|(module, _)| short(module)),
+                version: component.version,
                 ram: u32::try_from(component.ram.get_ref().0).unwrap_or(u32::MAX),
                 caps: *component.caps.get_ref(),
                 priority: *component.priority.get_ref(),
@@ -182,19 +299,87 @@ impl Checker<'_> {
                 on_exit: match component.on_exit {
                     file::OnExit::Ignore => OnExit::Ignore,
                     file::OnExit::Finish => OnExit::Finish,
+                    file::OnExit::End => OnExit::End,
                 },
+                restart: component.restart.as_ref().map(|restart| Restart {
+                    limit: restart.limit,
+                    backoff: restart.backoff.as_ref().map_or(0, |backoff| backoff.get_ref().milliseconds),
+                    always: restart.always,
+                    audit: restart.audit,
+                }),
+                heartbeat: component.heartbeat.as_ref().map(|heartbeat| heartbeat.get_ref().milliseconds),
             };
-            if checked.description.components.push(started).is_err() {
-                let title = format!("a system has at most {COMPONENTS} components");
-                self.add(Problem::new(component.name.span(), title).label("one too many"));
-            }
-            if !checked.binaries.iter().any(|known| known == binary) {
+            self.enter(component, started, config, count, &mut system);
+            if binary != NESTED && !checked.binaries.iter().any(|known| known == binary) {
                 checked.binaries.push(binary.to_owned());
             }
-            checked.configs.extend(config);
             known.entry(name).or_insert(Known { provides });
         }
-        checked
+        system.header = Header {
+            components: system.components.len() as u32,
+            manager: self.reliance(own.manager.as_ref(), &known, None),
+            timer: self.reliance(own.timer.as_ref(), &known, Some(Service::Timer)),
+        };
+        system
+    }
+
+    /// Enters a component as often as it says.
+    fn enter(&mut self, component: &Component, started: Started, config: String, count: u32, system: &mut System) {
+        if system.components.len() + count as usize > COMPONENTS {
+            let title = format!("a system has at most {COMPONENTS} components");
+            self.add(Problem::new(component.name.span(), title).label("too many with this one"));
+            return;
+        }
+        let Some(spanned) = &component.count else {
+            system.components.push((started, config));
+            return;
+        };
+        if count == 0 {
+            self.add(Problem::new(spanned.span(), "a component exists at least once"));
+        }
+        if format!("{}-{count}", started.name).len() > NAME_LEN {
+            self.add(Problem::new(component.name.span(), "the numbered names are too long"));
+        }
+        for number in 1..=count {
+            let name = short(&format!("{}-{number}", started.name));
+            system.components.push((Started { name, ..started.clone() }, config.clone()));
+        }
+    }
+
+    /// The configuration of a nested init: the module with its system.
+    fn nested(&mut self, component: &Component, nested: &Spanned<String>, place: Place<'_>) -> String {
+        let name = nested.get_ref();
+        let (Place::Main(known) | Place::Nested(known, _)) = place;
+        match known.get(name) {
+            None => {
+                self.add(Problem::new(nested.span(), format!("there is no system `{name}`")).label("not a [[system]]"));
+            }
+            Some(sum) if *sum >= component.ram.get_ref().0 => {
+                let title = format!("the components of `{name}` are lent {sum} bytes together");
+                self.add(
+                    Problem::new(component.ram.span(), title)
+                        .label("not more than that")
+                        .help("the init needs some for itself"),
+                );
+            }
+            Some(_) => {}
+        }
+        if let Some(config) = &component.config {
+            self.add(Problem::new(config.span(), "a nested init has no configuration but its system"));
+        }
+        system_module(name)
+    }
+
+    fn times(&mut self, component: &Component, timer: bool) {
+        let backoff = component.restart.as_ref().and_then(|restart| restart.backoff.as_ref());
+        for time in [backoff, component.heartbeat.as_ref()].into_iter().flatten() {
+            if !timer {
+                self.add(
+                    Problem::new(time.span(), "init has no timer to wait by")
+                        .help("name a component that provides Timer: [init] timer = \"NAME\""),
+                );
+            }
+        }
     }
 
     fn component_name(&mut self, component: &Component, duplicate: bool) {
@@ -280,20 +465,60 @@ impl Checker<'_> {
         services
     }
 
-    fn routes(&mut self, component: &Component, known: &BTreeMap<&str, Known>, all: &BTreeSet<&str>) -> Vec<Route> {
+    fn routes(
+        &mut self,
+        component: &Component,
+        known: &BTreeMap<&str, Known>,
+        all: &BTreeSet<&str>,
+        place: Place<'_>,
+    ) -> Vec<Route> {
         let mut routes = Vec::new();
-        for (name, target) in &component.route {
+        for (name, targets) in &component.route {
             let Some(service) = self.service(name) else {
                 continue;
             };
-            if routes.len() == ROUTES {
-                let title = format!("a component has at most {ROUTES} routes");
-                self.add(Problem::new(name.span(), title).label("one too many"));
-            } else if let Some(target) = self.target(component, service, target, known, all) {
-                routes.push(Route { service, target });
+            let names = &targets.get_ref().0;
+            for (index, target) in names.iter().enumerate() {
+                let target = &Spanned::new(targets.span(), target.clone());
+                if routes.len() == ROUTES {
+                    let title = format!("a component has at most {ROUTES} routes");
+                    self.add(Problem::new(name.span(), title).label("one too many"));
+                } else if let Some(target) = self.target(component, service, target, known, all, place) {
+                    if matches!(target, Target::Child(_)) && index + 1 < names.len() {
+                        let title = "a component that provides the service is the last target";
+                        self.add(Problem::new(name.span(), title).help("those after it would never be asked"));
+                    }
+                    routes.push(Route { service, target });
+                }
             }
         }
         routes
+    }
+
+    /// A target that is no component, if it offers `service`.
+    fn special(&mut self, name: &str, target: &Spanned<String>, service: Service, place: Place<'_>) -> Option<Target> {
+        let (offered, to) = match (name, place) {
+            ("core", Place::Main(_)) => (&CORE[..], Target::Core),
+            ("parent", Place::Nested(..)) => (&PARENT[..], Target::Parent),
+            ("init", _) => (&INIT[..], Target::Init),
+            ("core", _) => {
+                self.add(Problem::new(target.span(), "core serves the first init alone").help("route to `parent`"));
+                return None;
+            }
+            _ => {
+                self.add(Problem::new(target.span(), "the first init has no parent").help("route to `core`"));
+                return None;
+            }
+        };
+        if offered.contains(&service) {
+            return Some(to);
+        }
+        let own: Vec<String> = offered.iter().copied().map(spelling).collect();
+        self.add(
+            Problem::new(target.span(), format!("{name} does not provide {}", spelling(service)))
+                .help(format!("{name} provides {}", own.join(", "))),
+        );
+        None
     }
 
     fn target(
@@ -303,19 +528,12 @@ impl Checker<'_> {
         target: &Spanned<String>,
         known: &BTreeMap<&str, Known>,
         all: &BTreeSet<&str>,
+        place: Place<'_>,
     ) -> Option<Target> {
         let name = target.get_ref().as_str();
         let service_name = spelling(service);
-        if name == "core" {
-            if CORE.contains(&service) {
-                return Some(Target::Core);
-            }
-            let own: Vec<String> = CORE.into_iter().map(spelling).collect();
-            self.add(
-                Problem::new(target.span(), format!("core does not provide {service_name}"))
-                    .help(format!("core provides {}", own.join(", "))),
-            );
-            return None;
+        if matches!(name, "core" | "init" | "parent") {
+            return self.special(name, target, service, place);
         }
         if let Some(server) = known.get(name) {
             if server.provides.contains(&service) {
@@ -345,6 +563,12 @@ impl Checker<'_> {
     }
 
     fn binary<'c>(&mut self, component: &'c Component) -> &'c str {
+        if component.system.is_some() {
+            if let Some(binary) = &component.binary {
+                self.add(Problem::new(binary.span(), "a component with a system runs init"));
+            }
+            return NESTED;
+        }
         let binary = component.binary.as_ref().unwrap_or(&component.name);
         let name = binary.get_ref();
         if RESERVED.contains(&name.as_str()) {
@@ -361,22 +585,22 @@ impl Checker<'_> {
         name
     }
 
-    fn config(&mut self, index: usize, component: &Component, binary: &str) -> Option<(String, String)> {
-        let config = component.config.as_ref()?;
+    fn config(&mut self, index: usize, component: &Component, binary: &str, place: Place<'_>) -> String {
+        let Some(config) = &component.config else { return String::new() };
         if let Err(error) = configs::check(binary, config.get_ref()) {
-            let span = config_span(self.source, index, &error.path).unwrap_or_else(|| config.span());
+            let system = match place {
+                Place::Main(_) => None,
+                Place::Nested(_, system) => Some(system),
+            };
+            let span = config_span(self.source, system, index, &error.path).unwrap_or_else(|| config.span());
             self.add(Problem::new(span, error.message));
         }
-        let module = format!("{}.cfg", component.name.get_ref());
-        if module.len() > NAME_LEN {
-            let title = format!("the configuration's module `{module}` has {} bytes", module.len());
-            self.add(
-                Problem::new(component.name.span(), title)
-                    .label(format!("at most {NAME_LEN}"))
-                    .help("shorten the component's name"),
-            );
+        let text = config.get_ref().to_string();
+        if text.len() > abi::CONFIG_LEN {
+            let title = format!("the configuration has {} bytes", text.len());
+            self.add(Problem::new(config.span(), title).label(format!("at most {}", abi::CONFIG_LEN)));
         }
-        Some((module, config.get_ref().to_string()))
+        text
     }
 }
 
@@ -395,11 +619,24 @@ fn bounded<T: Clone, const N: usize>(items: &[T]) -> Bounded<T, N> {
     items.iter().take(N).cloned().collect()
 }
 
-/// The place of the value at `path` in the configuration of component number `index` in the text
-/// `source`.
-pub(crate) fn config_span(source: &str, index: usize, path: &[configs::Step]) -> Option<Range<usize>> {
+/// The place of the value at `path` in the configuration of component number `index` of a nested system, or of the main one, in
+/// the text `source`.
+pub(crate) fn config_span(
+    source: &str,
+    system: Option<usize>,
+    index: usize,
+    path: &[configs::Step],
+) -> Option<Range<usize>> {
     let document = DeTable::parse(source).ok()?;
-    let DeValue::Array(components) = document.get_ref().get("component")?.get_ref() else {
+    let table = match system {
+        None => document.get_ref(),
+        Some(system) => {
+            let DeValue::Array(systems) = document.get_ref().get("system")?.get_ref() else { return None };
+            let DeValue::Table(table) = systems.get(system)?.get_ref() else { return None };
+            table
+        }
+    };
+    let DeValue::Array(components) = table.get("component")?.get_ref() else {
         return None;
     };
     let DeValue::Table(component) = components.get(index)?.get_ref() else {

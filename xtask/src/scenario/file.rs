@@ -21,9 +21,15 @@ pub(crate) struct File {
     /// What is attached to the board.
     #[serde(default)]
     pub(crate) board: Board,
+    /// What init itself needs.
+    #[serde(default)]
+    pub(crate) init: Init,
     /// What init starts, servers before their clients.
     #[serde(default)]
     pub(crate) component: Vec<Spanned<Component>>,
+    /// Systems for nested inits.
+    #[serde(default)]
+    pub(crate) system: Vec<System>,
     /// The same system with other cards and outcomes, for tests.
     #[serde(default)]
     pub(crate) case: Vec<Case>,
@@ -89,6 +95,98 @@ pub(crate) struct Board {
     pub(crate) sd: Option<Spanned<Recipe>>,
 }
 
+/// What an init itself needs.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Init {
+    /// The component whose report `system` is the next description.
+    pub(crate) manager: Option<Spanned<String>>,
+    /// The component that it asks for the time.
+    pub(crate) timer: Option<Spanned<String>>,
+}
+
+/// A system for a nested init.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct System {
+    /// Unique name, for the key `system` of a component.
+    pub(crate) name: Spanned<String>,
+    /// What the init itself needs.
+    #[serde(default)]
+    pub(crate) init: Init,
+    /// What it starts.
+    #[serde(default)]
+    pub(crate) component: Vec<Spanned<Component>>,
+}
+
+/// One target, or several of which the first that answers counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Targets(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for Targets {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> serde::de::Visitor<'de> for Either {
+            type Value = Targets;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a target or a list of targets")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, target: &str) -> Result<Targets, E> {
+                Ok(Targets(vec![target.to_owned()]))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Targets, A::Error> {
+                let mut targets = Vec::new();
+                while let Some(target) = list.next_element()? {
+                    targets.push(target);
+                }
+                Ok(Targets(targets))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// When a component is started again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Restart {
+    /// Most restarts.
+    pub(crate) limit: u32,
+    /// Pause before the first one; each further one takes twice as long. Needs `init.timer`.
+    pub(crate) backoff: Option<Spanned<Duration>>,
+    /// Also after an exit with code 0.
+    #[serde(default)]
+    pub(crate) always: bool,
+    /// Compare what core has free after each end.
+    #[serde(default)]
+    pub(crate) audit: bool,
+}
+
+/// A time: `"100ms"` or `"2s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Duration {
+    /// Milliseconds.
+    pub(crate) milliseconds: u32,
+}
+
+impl TryFrom<String> for Duration {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no time; write for instance \"100ms\" or \"2s\"");
+        let (number, unit) = match text.strip_suffix("ms") {
+            Some(number) => (number, 1),
+            None => (text.strip_suffix('s').ok_or_else(wrong)?, 1000),
+        };
+        let number: u32 = number.trim().parse().map_err(|_| wrong())?;
+        Ok(Self { milliseconds: number.checked_mul(unit).ok_or_else(wrong)? })
+    }
+}
+
 /// One component.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -97,6 +195,17 @@ pub(crate) struct Component {
     pub(crate) name: Spanned<String>,
     /// The program; the name if absent.
     pub(crate) binary: Option<Spanned<String>>,
+    /// The component is an init with that system.
+    pub(crate) system: Option<Spanned<String>>,
+    /// So many components of this kind, called `NAME-1`, `NAME-2`, ...; a single one if absent.
+    pub(crate) count: Option<Spanned<u32>>,
+    /// A component whose version changes is restarted.
+    #[serde(default)]
+    pub(crate) version: u32,
+    /// Whether it is started again after its end.
+    pub(crate) restart: Option<Restart>,
+    /// Time within which it must answer that it is alive. Needs `init.timer`.
+    pub(crate) heartbeat: Option<Spanned<Duration>>,
     /// RAM that it is lent.
     pub(crate) ram: Spanned<Size>,
     /// Capabilities that it is lent.
@@ -110,9 +219,9 @@ pub(crate) struct Component {
     /// Services that it offers.
     #[serde(default)]
     pub(crate) provides: Vec<Spanned<String>>,
-    /// Service to component, or to `core`.
+    /// Service to component, `core`, `init` or (in a nested system) `parent`; or to several of them.
     #[serde(default)]
-    pub(crate) route: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub(crate) route: BTreeMap<Spanned<String>, Spanned<Targets>>,
     /// What its end means.
     #[serde(default)]
     pub(crate) on_exit: OnExit,
@@ -138,6 +247,8 @@ pub(crate) enum OnExit {
     Ignore,
     /// The run is over once all components of this kind have ended.
     Finish,
+    /// The run is over, with its exit code.
+    End,
 }
 
 /// The same system with another card or another outcome.

@@ -16,7 +16,6 @@ use std::time::Duration;
 use harness::judge::{Expectation, Pattern, Rules};
 use harness::measure::{WELL_KNOWN, Wanted};
 use harness::recipe::Recipe;
-use init::description::Description;
 
 use crate::diagnostic::Report;
 
@@ -27,12 +26,10 @@ pub(crate) struct Scenario {
     pub(crate) name: String,
     /// One sentence.
     pub(crate) about: String,
-    /// What init starts.
-    pub(crate) description: Description,
+    /// What the inits start.
+    pub(crate) systems: Vec<check::System>,
     /// The binaries of the components, each once.
     pub(crate) binaries: Vec<String>,
-    /// ROM modules with configurations: name and JSON text.
-    pub(crate) configs: Vec<(String, String)>,
     /// The card to build, unless the user brings one.
     pub(crate) card: Option<Recipe>,
     /// The component whose lines are the result, on standard output without their label.
@@ -120,9 +117,8 @@ impl Document {
         let mut scenario = Scenario {
             name: self.name.clone(),
             about: file.description.get_ref().clone(),
-            description: self.checked.description.clone(),
+            systems: self.checked.systems.clone(),
             binaries: self.checked.binaries.clone(),
-            configs: self.checked.configs.clone(),
             card: file.board.sd.as_ref().map(|sd| sd.get_ref().clone()),
             stdout: file.run.stdout.as_ref().map(|name| name.get_ref().clone()),
             sums: file.run.sums.as_ref().map(|name| name.get_ref().clone()),

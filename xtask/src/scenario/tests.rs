@@ -89,15 +89,12 @@ fn a_right_scenario_becomes_a_description() {
     assert_eq!(scenario.rules.deadline, Some(Duration::from_secs(30)));
     assert_eq!(scenario.rules.expect[0].times, Some(2));
     assert_eq!((scenario.measure[0].per, scenario.measure[0].goal), (65536, Some(0.04)));
-    assert_eq!(
-        scenario.configs,
-        [("sd.cfg".to_owned(), r#"{"policies":[{"first":8,"selector":{"exact":"init -> sum"}}]}"#.to_owned())]
-    );
-    let [timer, sd, sum] = &scenario.description.components[..] else { panic!("not three components") };
+    let [(timer, _), (sd, config), (sum, _)] = &scenario.systems[0].components[..] else {
+        panic!("not three components")
+    };
+    assert_eq!(config, r#"{"policies":[{"first":8,"selector":{"exact":"init -> sum"}}]}"#);
     assert_eq!((timer.ram, timer.caps, timer.priority, timer.stack), (256 << 10, 40, 100, 16 << 10));
-    assert_eq!(timer.config, None);
     assert_eq!((sd.ram, sd.priority, sd.stack), (1 << 20, 110, 32 << 10));
-    assert_eq!(sd.config.as_deref(), Some("sd.cfg"));
     assert_eq!(sd.provides[..], [Service::Block]);
     assert_eq!((sum.name.as_str(), sum.binary.as_str(), sum.on_exit), ("sum", "sd-sum", OnExit::Finish));
     assert!(sum.routes.iter().any(|route| route.target == Target::Child("sd".try_into().unwrap())));
@@ -106,9 +103,90 @@ fn a_right_scenario_becomes_a_description() {
 
 #[test]
 fn a_description_survives_the_way_to_the_board() {
-    let description = parse(RIGHT).unwrap().scenario(None).unwrap().description;
-    let bytes = postcard::to_allocvec(&description).unwrap();
-    assert_eq!(postcard::from_bytes::<init::description::Description>(&bytes).unwrap(), description);
+    let systems = parse(RIGHT).unwrap().scenario(None).unwrap().systems;
+    let bytes = systems[0].encode();
+    let description = init::description::Description::parse(&bytes).unwrap();
+    let entries =
+        description.entries().map(|entry| (entry.component, String::from_utf8_lossy(entry.config).into_owned()));
+    assert_eq!(entries.collect::<Vec<_>>(), systems[0].components);
+}
+
+#[test]
+fn systems_nest() {
+    let document = parse(&system(
+        r#"
+[[component]]
+name = "tree"
+system = "leaves"
+ram = "1M"
+caps = 60
+route = { Rom = ["init", "core"], Log = "core" }
+restart = { limit = 2, always = true, audit = true }
+
+[[system]]
+name = "leaves"
+[[system.component]]
+name = "leaf"
+binary = "greedy"
+count = 3
+ram = "128K"
+caps = 9
+on-exit = "end"
+route = { Log = "parent" }
+"#,
+    ))
+    .unwrap();
+    let scenario = document.scenario(None).unwrap();
+    assert_eq!(scenario.binaries, ["greedy"]);
+    let [main, leaves] = &scenario.systems[..] else { panic!("not two systems") };
+    let (tree, config) = &main.components[0];
+    assert_eq!((tree.binary.as_str(), config.as_str(), main.module.as_str()), ("init", "leaves.sys", "system"));
+    let roms = tree.routes.iter().filter(|route| route.service == Service::Rom).map(|route| &route.target);
+    assert_eq!(roms.collect::<Vec<_>>(), [&Target::Init, &Target::Core]);
+    let names: Vec<_> = leaves.components.iter().map(|(leaf, _)| leaf.name.as_str()).collect();
+    assert_eq!((names, leaves.module.as_str()), (vec!["leaf-1", "leaf-2", "leaf-3"], "leaves.sys"));
+}
+
+#[test]
+fn mistakes_in_systems_are_found() {
+    insta::assert_snapshot!(mistakes(&system(
+        r#"
+[init]
+timer = "tree"
+manager = "nobody"
+
+[[component]]
+name = "tree"
+system = "leaves"
+ram = "128K"
+caps = 60
+route = { Log = "parent", Timer = "init" }
+
+[[component]]
+name = "other"
+system = "nothing"
+ram = "128K"
+caps = 60
+
+[[system]]
+name = "leaves"
+[[system.component]]
+name = "leaf"
+binary = "greedy"
+count = 3
+ram = "128K"
+caps = 9
+heartbeat = "2s"
+route = { Log = "core" }
+"#
+    )));
+}
+
+#[test]
+fn a_pause_needs_a_timer() {
+    insta::assert_snapshot!(mistakes(&system(
+        "[[component]]\nname = \"sd\"\nram = \"1M\"\ncaps = 9\nrestart = { limit = 2, backoff = \"100ms\" }\n"
+    )));
 }
 
 #[test]
@@ -318,7 +396,7 @@ fn configurations_are_checked_at_their_place() {
     let file: super::file::File = toml::from_str(&source).unwrap();
     let key = |key: &str| Step::Key(key.into());
     let place = |path: &[Step]| {
-        let span = super::check::config_span(&source, 0, path).unwrap();
+        let span = super::check::config_span(&source, None, 0, path).unwrap();
         source[span].to_owned()
     };
     assert_eq!(place(&[key("policies"), Step::Index(1), key("end")]), "\"x\"");

@@ -966,3 +966,29 @@ fn a_hoarded_account_is_paid_by_whoever_hoards_it() {
     assert_eq!(core.baseline(), baseline);
     assert_eq!(core.defects(), 0);
 }
+
+#[test]
+fn a_parent_stops_all_threads_and_only_the_first_domain_sees_what_is_free() {
+    let mut ground = Ground::new();
+    let mut core = ground.start();
+    let init = core.start_init(16 * MIB, 200);
+    let account = core.create_account(init.account, 2 * MIB, 50).unwrap();
+    let domain = core.create_domain(account, init.domain, "child", 5).unwrap();
+    let child = Component { account, domain };
+    core.attach_ipc_page(child);
+    for buffer in [0, 512] {
+        core.create_thread(domain, abi::IPC_BASE as u32 + buffer, 0).unwrap();
+    }
+    assert_eq!(core.kernel().running(), 2);
+    for request in [DomainRequest::Stop, DomainRequest::Figures] {
+        refused(&mut core, Error::Denied, |core| core.domain(domain & !PARENT_BADGE, request, &[]));
+    }
+    core.domain(domain, DomainRequest::Stop, &[]).unwrap();
+    assert_eq!(core.kernel().running(), 0);
+    let (words, _) = core.domain(init.domain, DomainRequest::Figures, &[]).unwrap();
+    assert_eq!(words[0], core.server.system.free_bytes());
+    core.close(init.account, account).unwrap();
+    let (after, _) = core.domain(init.domain, DomainRequest::Figures, &[]).unwrap();
+    assert!(after[0] > words[0] && after[1] > words[1], "{words:?} {after:?}");
+    core.audit();
+}
