@@ -51,7 +51,7 @@ pub mod slot {
 }
 
 /// Version of [`Gate`]; a component refuses to start on another one.
-pub const GATE_VERSION: u32 = 1;
+pub const GATE_VERSION: u32 = 2;
 /// First word of [`Gate`]: "ZGAT".
 pub const GATE_MAGIC: u32 = 0x5441_475a;
 
@@ -100,6 +100,8 @@ pub struct Gate {
     pub revoke: u32,
     /// `(slot) -> error`: keeps the right to answer the last caller in a slot.
     pub save_reply: u32,
+    /// `(slot) -> error`: requests that were sent with the badge of an endpoint and not received yet fail; their senders go on.
+    pub cancel_sends: u32,
     /// `() -> address` of the calling thread's [`IpcBuffer`].
     pub ipc_buffer: u32,
 }
@@ -200,7 +202,7 @@ impl StartInfo {
 }
 
 const _: () = assert!(START_INFO_OFFSET + size_of::<StartInfo>() <= 4096);
-const _: () = assert!(size_of::<Gate>() == 19 * 4);
+const _: () = assert!(size_of::<Gate>() == 20 * 4);
 
 #[cfg(test)]
 mod tests {

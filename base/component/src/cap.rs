@@ -98,9 +98,12 @@ impl Capability {
         gate::send(load(self.0, message, caps));
     }
 
-    /// Takes back all copies that were made of this capability, wherever they are.
+    /// Takes back all copies that were made of this capability, wherever they are. Of an endpoint with a badge, requests that were sent with that
+    /// badge and not received yet are taken back as well, so that none of them is taken for one of whoever gets the badge next.
     pub fn revoke(&self) {
         gate::revoke(self.0);
+        // Refused for anything but an endpoint, where there is nothing to be taken back.
+        gate::cancel_sends(self.0);
     }
 }
 

@@ -23,6 +23,36 @@ pub struct Session {
 }
 
 impl Session {
+    /// Donates `ram` bytes and `caps` capabilities more from the own account. The server can spend them when this returns.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRam`], [`Error::OutOfCaps`] if the own account cannot pay; [`Error::Gone`] if the session is being closed or
+    /// its server is gone.
+    pub fn upgrade(&self, ram: u32, caps: u32) -> Result<(), Error> {
+        call(slot::PARENT, &ParentRequest::Upgrade { session: self.id, ram, caps }.encode(), &[]).map(drop)
+    }
+
+    /// Makes a request; as long as the server says that the donation is insufficient, donates `ram` bytes or `caps` capabilities more and
+    /// makes it again, at most `times` times.
+    ///
+    /// # Errors
+    /// Those of the request, and of [`upgrade`](Self::upgrade).
+    pub fn with_upgrades<T>(
+        &self,
+        [ram, caps]: [u32; 2],
+        times: u32,
+        mut request: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        for _ in 0..times {
+            match request() {
+                Err(Error::InsufficientRam) => self.upgrade(ram, 0)?,
+                Err(Error::InsufficientCaps) => self.upgrade(0, caps)?,
+                result => return result,
+            }
+        }
+        request()
+    }
+
     /// Closes the session; the donation is back when this returns.
     pub fn close(self) -> Result<(), Error> {
         drop(self.capability);
@@ -101,6 +131,36 @@ impl Env {
         }
         serde_json_core::from_slice(self.config).map(|(config, _)| config).map_err(ConfigError::Malformed)
     }
+}
+
+/// Asks the parent for more quota: what the own account is short of. `true`: it is there. `false`: the parent has noted it, and
+/// raises the parent's signal when it grants it; see [`next_event`].
+///
+/// # Errors
+/// [`Error::Denied`]: the parent's policy never gives that much.
+pub fn ask(ram: u32, caps: u32) -> Result<bool, Error> {
+    let answer = call(slot::PARENT, &ParentRequest::Ask { ram, caps }.encode(), &[])?;
+    Ok(answer.word(0) == Some(1))
+}
+
+/// What the parent has to say, for components that serve nobody; servers have it from [`serve`](crate::server::serve).
+pub fn next_event() -> Result<Option<ServerEvent>, Error> {
+    next_request().map(|next| next.map(|(event, _)| event))
+}
+
+/// Tells the parent that what can be spared is free: the answer to [`ServerEvent::Yield`].
+pub fn yielded() -> Result<(), Error> {
+    call(slot::PARENT, &ParentRequest::Yielded.encode(), &[]).map(drop)
+}
+
+/// The notification that came with a request for a session.
+pub(crate) fn brought(request: u32) -> Result<Option<Capability>, Error> {
+    Ok(call_for_cap(slot::PARENT, &ParentRequest::Brought { request }.encode(), &[])?.1)
+}
+
+/// Ends a session that this component serves.
+pub(crate) fn end_session(session: u32) -> Result<(), Error> {
+    call(slot::PARENT, &ParentRequest::End { session }.encode(), &[]).map(drop)
 }
 
 /// The next request of the parent to this server.

@@ -116,6 +116,8 @@ mod target {
         revoke(slot);
         /// Keeps the right to answer the last caller in a slot.
         save_reply(slot);
+        /// Lets requests fail that were sent with the badge of an endpoint and not received yet.
+        cancel_sends(slot);
         /// Address of the calling thread's IPC buffer.
         ipc_buffer();
     }
@@ -144,6 +146,7 @@ mod host {
     refused! {
         signal(slot); wait(slot); poll(slot); yield_now(); irq_ack(slot); irq_bind(irq, notification);
         mint(destination, source, badge); copy(destination, source); delete(slot); revoke(slot); save_reply(slot);
+        cancel_sends(slot);
     }
 
     struct Buffer(UnsafeCell<IpcBuffer>);

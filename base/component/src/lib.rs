@@ -40,7 +40,7 @@ pub mod server;
 pub mod signal;
 
 pub use cap::Capability;
-pub use env::{Env, Open, Session, exit, open};
+pub use env::{Env, Open, Session, ask, exit, next_event, open, yielded};
 pub use platform::{Account, Attach, Attached, Dataspace, Domain, Figures, Hardware, NewThread, Rom};
 pub use session::Error;
 

@@ -19,7 +19,7 @@ use session::parent::ServerEvent;
 use session::{Error, Label, Message, Service};
 
 use crate::cap::{self, Capability, load, store};
-use crate::env::{answer, next_request};
+use crate::env::{answer, end_session, next_request, yielded};
 use crate::gate::{self, Registers};
 use crate::platform::Account;
 
@@ -36,6 +36,8 @@ pub struct OpenRequest {
     pub caps: u32,
     /// Argument of the service.
     pub argument: u32,
+    /// A notification that the client wants to be told of changes by; a server that wants it makes a copy.
+    pub notification: Option<Capability>,
 }
 
 /// An answer to a session's request.
@@ -46,6 +48,8 @@ pub enum Answer {
     Now(Message, Option<u32>),
     /// The server has [kept the right to answer](Capability::save_reply) and does so later.
     Later,
+    /// The last answer of the session: it is closed as if the client had closed it, except that the client still has to.
+    End(Message),
 }
 
 impl Answer {
@@ -100,6 +104,21 @@ pub trait Server {
     fn held(&mut self, session: &mut Self::Session) -> Option<[u32; 4]> {
         let _ = session;
         Some([0; 4])
+    }
+
+    /// A client has donated more to a session.
+    fn upgraded(&mut self, session: &mut Self::Session, ram: u32, caps: u32) {
+        let _ = (session, ram, caps);
+    }
+
+    /// The parent wants so much of the server's own quota back: frees what can be spared. Sessions are paid by their clients.
+    fn asked_to_yield(&mut self, ram: u32, caps: u32) {
+        let _ = (ram, caps);
+    }
+
+    /// The server's own account has got more.
+    fn granted(&mut self, ram: u32, caps: u32) {
+        let _ = (ram, caps);
     }
 
     /// Handles signals other than the parent's.
@@ -163,12 +182,27 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
         let message = store(incoming);
         let received = if brought { receiver.take_received() } else { None };
         let result = match sessions.get_mut(index).and_then(Option::as_mut) {
-            Some(open) => server.request(&mut open.session, &message, received),
+            Some(open) => server.request(&mut open.session, &message, received).map_err(insufficient),
             None => Err(Error::Gone),
         };
         let registers = match result {
             Ok(Answer::Now(message, Some(slot))) => load(slot::ENDPOINT, &message, &[slot]),
             Ok(Answer::Now(message, None)) => load(slot::ENDPOINT, &message, &[]),
+            Ok(Answer::End(last)) => {
+                // First the answer: once the session is over, a client that waits for it learns that instead.
+                if let Ok(reply) = Capability::save_reply() {
+                    reply.reply(&last, &[]);
+                }
+                if let Some(open) = sessions.get_mut(index).and_then(Option::take) {
+                    open.endpoint.revoke();
+                    server.close(open.session);
+                    // Refused only if the client closes the session at this moment: then that request is answered.
+                    let _ = end_session(open.request);
+                }
+                gate::set_receive(receiver.slot());
+                incoming = gate::recv(slot::ENDPOINT);
+                continue;
+            }
             Ok(Answer::Later) => {
                 gate::set_receive(receiver.slot());
                 incoming = gate::recv(slot::ENDPOINT);
@@ -208,13 +242,14 @@ fn handle_signals<S: Server>(server: &mut S, sessions: &mut [Option<Open<S::Sess
 }
 
 fn handle_parent<S: Server>(server: &mut S, sessions: &mut [Option<Open<S::Session>>]) {
-    // Each request is answered, so the parent's queue shrinks with every round.
+    // Each event is taken out of the parent's queue or answered, so the queue shrinks with every round.
     while let Ok(Some((event, account))) = next_request() {
         let (request, result) = match event {
-            ServerEvent::Open { request, service, ram, caps, argument, label } => {
-                let result = match (account, Label::new(&label)) {
-                    (Some(account), Ok(label)) => {
-                        let open = OpenRequest { service, label, ram, caps, argument };
+            ServerEvent::Open { request, service, ram, caps, argument, brought, label } => {
+                let notification = if brought { crate::env::brought(request) } else { Ok(None) };
+                let result = match (account, Label::new(&label), notification) {
+                    (Some(account), Ok(label), Ok(notification)) => {
+                        let open = OpenRequest { service, label, ram, caps, argument, notification };
                         open_session(server, sessions, request, &open, account).map(Some)
                     }
                     _ => Err(Error::Invalid),
@@ -229,6 +264,23 @@ fn handle_parent<S: Server>(server: &mut S, sessions: &mut [Option<Open<S::Sessi
                     server.close(open.session);
                 }
                 (request, Ok(None))
+            }
+            ServerEvent::Upgrade { request, ram, caps } => {
+                if let Some(open) = sessions.iter_mut().flatten().find(|open| open.request == request) {
+                    server.upgraded(&mut open.session, ram, caps);
+                }
+                continue;
+            }
+            ServerEvent::Granted { ram, caps } => {
+                server.granted(ram, caps);
+                continue;
+            }
+            ServerEvent::Yield { ram, caps } => {
+                server.asked_to_yield(ram, caps);
+                if yielded().is_err() {
+                    return;
+                }
+                continue;
             }
         };
         if answer(request, result).is_err() {
@@ -246,15 +298,19 @@ fn open_session<S: Server>(
 ) -> Result<u32, Error> {
     let (index, place) = sessions.iter_mut().enumerate().find(|(_, place)| place.is_none()).ok_or(Error::Busy)?;
     let endpoint = Capability::mint(slot::ENDPOINT, ENDPOINT_BADGE | index as u32)?;
-    // What the session's account lacks, the client has donated too little of.
-    let session = server.open(open, account).map_err(|error| match error {
-        Error::OutOfRam => Error::InsufficientRam,
-        Error::OutOfCaps => Error::InsufficientCaps,
-        error => error,
-    })?;
+    let session = server.open(open, account).map_err(insufficient)?;
     let slot = endpoint.slot();
     *place = Some(Open { request, session, endpoint });
     Ok(slot)
+}
+
+/// What the session's account lacks, the client has donated too little of.
+fn insufficient(error: Error) -> Error {
+    match error {
+        Error::OutOfRam => Error::InsufficientRam,
+        Error::OutOfCaps => Error::InsufficientCaps,
+        error => error,
+    }
 }
 
 impl session::Transport for Capability {

@@ -11,6 +11,8 @@
 //!
 //! Quota is taken before it is given, so that a description can move it from one component to another.
 
+use session::Service;
+
 use crate::Init;
 use crate::description::{Description, Entry, REPORT};
 use crate::lifecycle::{End, State, compare};
@@ -38,6 +40,7 @@ impl Init {
         };
         self.description = self.description.wrapping_add(1);
         self.manager.clone_from(&description.header.manager);
+        self.timer.clone_from(&description.header.timer);
         let mut at = 0;
         for entry in description.entries() {
             at = match self.children.position_from(at, &entry.component.name) {
@@ -87,9 +90,10 @@ impl Init {
                 first.is_some_and(|route| matches!(&route.target, crate::description::Target::Child(to) if to == name))
             };
             let children = &self.children;
-            restart |= self.sessions.iter_mut().any(|session| {
+            restart |= self.sessions.iter().any(|(_, session)| {
                 let server = children.get(session.server).map_or("", |server| server.component.name.as_str());
-                session.client == index && !leads(session.service, server)
+                let service = Service::from_wire(session.wish.service);
+                session.client == Some(index) && !service.is_some_and(|service| leads(service, server))
             });
         }
         let Some(child) = self.children.get_mut(index) else { return };
@@ -128,10 +132,10 @@ impl Init {
     }
 
     fn adjust(&mut self, index: usize) {
-        if let Some(child) = self.children.get(index)
-            && let Err(error) = child.adjust_quota()
-        {
-            log!("the quota of {} cannot be changed: {error}", child.component.name);
+        let Some(child) = self.children.get(index) else { return };
+        match child.adjust_quota() {
+            Ok(given) => self.note_given(index, given),
+            Err(error) => log!("the quota of {} cannot be changed: {error}", child.component.name),
         }
     }
 

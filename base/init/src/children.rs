@@ -8,6 +8,7 @@ use crate::description::Component;
 use crate::lifecycle::{End, Next, State};
 use crate::platform::{Account, Capability, Domain, Error, gate};
 use crate::program::Programs;
+use crate::quota::Trade;
 
 /// What a running component consists of.
 pub(crate) struct Instance {
@@ -39,6 +40,8 @@ pub(crate) struct Child {
     pub(crate) unstartable: Option<u32>,
     /// RAM and capabilities that it has asked for and not got.
     pub(crate) requested: [u32; 2],
+    /// What is between it and init about quota.
+    pub(crate) trade: Trade,
 }
 
 impl Child {
@@ -67,6 +70,7 @@ impl Child {
             Ok((domain, parent)) => {
                 self.instance = Some(Instance { account, domain, parent, signal: None });
                 self.state = State::Running;
+                self.trade = Trade::default();
                 Ok(())
             }
             Err(error) => {
@@ -109,14 +113,17 @@ impl Child {
         Account::own().close(account)
     }
 
-    /// Gives the instance the quota that the description promises, or takes back what it has not used of the rest.
+    /// Gives the instance the quota that the description promises beside what it has been granted, or takes back what it has not used of the
+    /// rest. Returns what it gave.
     ///
     /// # Errors
     /// init itself is short of what it should give; what could be taken back is back.
-    pub(crate) fn adjust_quota(&self) -> Result<(), Error> {
+    pub(crate) fn adjust_quota(&self) -> Result<[u32; 2], Error> {
         let account = self.account()?;
         let info = account.info()?;
         let Component { ram, caps, .. } = self.component;
+        let [granted_ram, granted_caps] = self.trade.granted;
+        let (ram, caps) = (ram.saturating_add(granted_ram), caps.saturating_add(granted_caps));
         let unused_ram = info.ram.saturating_sub(info.ram_used).saturating_sub(info.ram_lent);
         let unused_caps = info.caps.saturating_sub(info.caps_used).saturating_sub(info.caps_lent);
         let less = (info.ram.saturating_sub(ram).min(unused_ram), info.caps.saturating_sub(caps).min(unused_caps));
@@ -127,7 +134,7 @@ impl Child {
         if more != (0, 0) {
             Account::own().lend(account, more.0, more.1)?;
         }
-        Ok(())
+        Ok([more.0, more.1])
     }
 
     /// Raises its parent signal.
@@ -174,6 +181,7 @@ impl Children {
             named,
             unstartable: None,
             requested: [0; 2],
+            trade: Trade::default(),
         };
         let index = match self.free.pop() {
             Some(index) => index,

@@ -74,6 +74,8 @@ pub struct Component {
     pub on_exit: OnExit,
     /// Whether it is started again after its end; without a policy it is not.
     pub restart: Option<Restart>,
+    /// What it is given when it asks for more; without a policy its wishes wait for a manager.
+    pub grant: Option<Grant>,
     /// Milliseconds within which it must answer that it is alive.
     pub heartbeat: Option<u32>,
 }
@@ -87,6 +89,17 @@ pub enum OnExit {
     Finish,
     /// The run is over, with its exit code.
     End,
+}
+
+/// How much a component may be given beyond its `ram` and `caps`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Most bytes of RAM.
+    pub ram: u32,
+    /// Most capabilities.
+    pub caps: u32,
+    /// It is ended if it does not give them back in time when it is asked to.
+    pub must_yield: bool,
 }
 
 /// When a component is started again.
@@ -248,6 +261,7 @@ mod tests {
             routes: Vec::from_iter([Route { service: Service::Log, target: Target::Core }]),
             on_exit: OnExit::Finish,
             restart: Some(Restart { limit: 3, backoff: 0, always: false, audit: false }),
+            grant: None,
             heartbeat: None,
         }
     }

@@ -22,9 +22,12 @@ extern crate alloc;
 
 mod apply;
 mod children;
+mod clock;
 pub mod description;
+mod exchange;
 pub mod lifecycle;
 mod program;
+mod quota;
 mod report;
 mod roms;
 mod sessions;
@@ -67,6 +70,10 @@ struct Init {
     faults: Capability,
     /// Whether there is a parent to report the end to.
     nested: bool,
+    /// What the timer raises.
+    tick_signal: Signal,
+    /// Who is asked for the time.
+    timer: Option<Name>,
     /// Whose report is the next description.
     manager: Option<Name>,
     /// Number of the description in force.
@@ -113,6 +120,8 @@ pub fn run(env: Env) -> Result<(), Error> {
         programs: Programs::new(),
         faults: signal.capability()?,
         nested,
+        tick_signal: Signal::new(clock::TICK_SIGNAL).ok_or(Error::Invalid)?,
+        timer: None,
         manager: None,
         description: 0,
         ending: false,
@@ -165,6 +174,9 @@ impl Init {
                 if incoming.slot & signal.bit() != 0 {
                     self.look_for_faults();
                 }
+                if incoming.slot & self.tick_signal.bit() != 0 {
+                    self.tick();
+                }
                 continue;
             }
             let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
@@ -180,6 +192,11 @@ impl Init {
                 self.open(child, service, [ram, caps, argument], message, text, received)
             }
             Some((ParentRequest::Close { session }, _)) => self.close(child, session),
+            Some((ParentRequest::Upgrade { session, ram, caps }, _)) => self.upgrade(child, session, [ram, caps]),
+            Some((ParentRequest::End { session }, _)) => self.end_session(child, session),
+            Some((ParentRequest::Ask { ram, caps }, _)) => self.ask(child, [ram, caps]),
+            Some((ParentRequest::Yielded, _)) => self.yielded(child),
+            Some((ParentRequest::Brought { request }, _)) => self.brought(child, request),
             Some((ParentRequest::Exit { code }, text)) => {
                 let word = message.text(text).unwrap_or_default();
                 self.exit(child, code, &word);
@@ -244,10 +261,15 @@ impl Init {
             }
         }
         let over = child.next == Next::Stay && child.component.on_exit == OnExit::End;
-        if child.state == State::Running {
+        let ran = child.state == State::Running;
+        if ran {
             child.stop();
         }
         child.state = State::Ending;
+        child.requested = [0; 2];
+        if ran {
+            self.hang_up(index);
+        }
         self.leaving += 1;
         self.close_sessions_of(index);
         self.retire(index);
@@ -261,7 +283,7 @@ impl Init {
     /// The order matters where devices write to memory: the device manager resets a device when the session of its driver closes. Only after that
     /// the sessions that the driver served give their memory back.
     fn retire(&mut self, index: usize) {
-        if self.sessions.iter_mut().any(|session| session.client == index) {
+        if self.sessions.is_client(index) {
             return;
         }
         let Some(next) = self.children.get(index).map(|child| child.next) else { return };
@@ -271,7 +293,9 @@ impl Init {
         self.look_for_end = true;
         self.own.notify_state();
         let Some(child) = self.children.get_mut(index) else { return };
-        if next == Next::Stay {
+        // Whoever kept what was not his own does not keep it for the books.
+        let kept = matches!(child.end, Some(End::Bankrupt | End::Unyielding));
+        if next == Next::Stay && !kept {
             child.state = State::Ended;
             return;
         }
@@ -279,14 +303,22 @@ impl Init {
         if let Err(error) = child.destroy() {
             log!("{} cannot be destroyed: {error}", child.component.name);
         }
+        if next == Next::Stay {
+            child.state = State::Ended;
+            self.grant_waiting();
+            return;
+        }
         if next == Next::Remove {
             self.children.remove(index);
             self.waiting = true;
+            self.grant_waiting();
             return;
         }
         child.state = State::Waiting;
         self.waiting = true;
-        if child.component.restart.is_some_and(|restart| restart.audit) {
+        let audit = child.component.restart.is_some_and(|restart| restart.audit);
+        self.grant_waiting();
+        if audit {
             self.compare_figures(index);
         }
     }
@@ -298,6 +330,9 @@ impl Init {
             Ok(()) => {
                 child.unstartable = None;
                 self.own.notify_state();
+                if self.timer.is_some() {
+                    self.start_clock();
+                }
             }
             Err(error) => {
                 child.unstartable = Some(self.destroyed);

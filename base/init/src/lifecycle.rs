@@ -24,6 +24,10 @@ pub enum End {
     Fault,
     /// It has not answered in time that it is alive.
     Silent,
+    /// It keeps what the client of a closed session has paid, and cannot pay for it itself.
+    Bankrupt,
+    /// It must yield what it was asked for, and does not.
+    Unyielding,
     /// It could not be started.
     Unstartable,
     /// A new description needs another instance of it.
@@ -39,7 +43,7 @@ impl End {
     pub fn is_failure(self) -> bool {
         match self {
             Self::Exit(code) => code != 0,
-            Self::Fault | Self::Silent | Self::Unstartable => true,
+            Self::Fault | Self::Silent | Self::Bankrupt | Self::Unyielding | Self::Unstartable => true,
             Self::Changed | Self::Removed | Self::Over => false,
         }
     }
@@ -138,6 +142,7 @@ mod tests {
             routes: heapless::Vec::new(),
             on_exit: OnExit::Ignore,
             restart: None,
+            grant: None,
             heartbeat: None,
         };
         assert_eq!(compare(&old, &old), Change::default());

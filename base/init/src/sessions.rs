@@ -1,104 +1,118 @@
 //! The sessions that init has arranged.
 //!
-//! init never waits for a server: a request is written down, the server's parent signal is raised, and the client is answered when the server
-//! has answered. Closing works the same way, so that no server ever loses memory that it is still using.
+//! What happens when is decided in [`exchange`]; here it meets components, messages and capabilities.
 
-use crate::description::Target;
-use crate::platform::{Account, Capability, Domain, Error, log};
 use session::parent::ServerEvent;
-use session::{Message, Service};
+use session::{Message, Service, Text};
 
-use crate::children::Child;
-use crate::lifecycle::State;
+use crate::children::{Child, Children};
+use crate::description::Target;
+use crate::exchange::{self, Event, Exchange, Outcome, Quota, Standing, When, Wish, World};
+use crate::lifecycle::{End, State};
+use crate::platform::{Account, Capability, Domain, Error, log};
 use crate::roms::OWN_SESSION;
 use crate::{Init, Reply};
 
-/// Most sessions at a time.
-const SESSIONS: usize = 128;
 /// Session number of sessions with core, which need no closing.
 const CORE_SESSION: u32 = u32::MAX;
+/// Number of init itself as a client.
+pub(crate) const INIT: usize = usize::MAX;
 
-/// Where a session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// The server has not fetched the request.
-    Requested,
-    /// The server has fetched it and not answered.
-    Offered,
-    /// In use.
-    Open,
-    /// To be closed; the server has not fetched that.
-    Closing,
-    /// The server has fetched the close and not answered.
-    CloseOffered,
+/// All sessions.
+pub(crate) type Sessions = Exchange<Account, Waiting, Capability>;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// A component, with its right to be answered.
+    Child(Capability),
+    /// init never waits.
+    Init,
 }
 
-impl Phase {
-    pub(crate) fn is_closing(self) -> bool {
-        matches!(self, Self::Closing | Self::CloseOffered)
+impl Children {
+    /// The account that a component pays from.
+    fn purse(&self, component: usize) -> Result<&Account, Error> {
+        static OWN: Account = Account::own();
+        if component == INIT {
+            return Ok(&OWN);
+        }
+        self.get(component).ok_or(Error::Gone)?.account()
     }
 }
 
-/// A session.
-pub(crate) struct Session {
-    /// Index of the client.
-    pub(crate) client: usize,
-    /// Index of the server.
-    pub(crate) server: usize,
-    pub(crate) service: Service,
-    /// Donation: RAM and capabilities.
-    pub(crate) quota: [u32; 2],
-    pub(crate) argument: u32,
-    /// The account that holds the donation.
-    pub(crate) account: Option<Account>,
-    pub(crate) phase: Phase,
-    /// The client's right to be answered, while it waits.
-    pub(crate) reply: Option<Capability>,
-}
+impl World for Children {
+    type Account = Account;
+    type Reply = Waiting;
+    type Capability = Capability;
 
-/// All sessions, by number.
-pub(crate) struct Sessions([Option<Session>; SESSIONS]);
-
-impl Sessions {
-    pub(crate) const fn new() -> Self {
-        Self([const { None }; SESSIONS])
+    fn is_running(&self, component: usize) -> bool {
+        component == INIT || self.get(component).is_some_and(|child| child.state == State::Running)
     }
 
-    /// Enters a session, or gives it back if there is no place.
-    pub(crate) fn insert(&mut self, session: Session) -> Result<(), Session> {
-        match self.0.iter_mut().find(|place| place.is_none()) {
-            Some(place) => {
-                *place = Some(session);
-                Ok(())
-            }
-            None => Err(session),
+    fn standing(&self, server: usize) -> Standing {
+        match self.get(server).map(|server| server.state) {
+            Some(State::Running) => Standing::Up,
+            Some(State::Ending | State::Waiting) => Standing::Away,
+            Some(State::Ended) | None => Standing::Gone,
         }
     }
 
-    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Session> {
-        self.0.get_mut(id as usize)?.as_mut()
+    fn wake(&mut self, server: usize) {
+        self.wake(server);
     }
 
-    pub(crate) fn take(&mut self, id: u32) -> Option<Session> {
-        self.0.get_mut(id as usize)?.take()
+    fn interrupt(&mut self, client: usize) {
+        let instance = self.get(client).filter(|child| child.state == State::Running).and_then(|c| c.instance.as_ref());
+        if let Some(instance) = instance
+            && let Err(error) = instance.domain.wake()
+        {
+            log!("a client of a server that is gone may wait for ever: {error}");
+        }
     }
 
-    pub(crate) fn take_first(&mut self, wanted: impl Fn(&Session) -> bool) -> Option<Session> {
-        self.0.iter_mut().find(|place| place.as_ref().is_some_and(&wanted))?.take()
+    fn create_account(&mut self, client: usize, [ram, caps]: Quota) -> Result<Account, Error> {
+        self.purse(client)?.create_account(ram, caps)
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
-        self.0.iter_mut().flatten()
+    fn lend(&mut self, client: usize, account: &Account, [ram, caps]: Quota) -> Result<(), Error> {
+        self.purse(client)?.lend(account, ram, caps)
     }
 
-    /// The first request that a server has not fetched; closes first, because they free what others may wait for.
-    pub(crate) fn next_for(&mut self, server: usize) -> Option<(u32, &mut Session)> {
-        let position = |phase| {
-            self.0.iter().position(|place| place.as_ref().is_some_and(|s| s.server == server && s.phase == phase))
-        };
-        let at = position(Phase::Closing).or_else(|| position(Phase::Requested))?;
-        self.0.get_mut(at)?.as_mut().map(|session| (at as u32, session))
+    fn close_account(&mut self, lender: usize, account: Account) {
+        if let Err(error) = self.purse(lender).and_then(|purse| purse.close(account)) {
+            let name = self.get(lender).map_or("init", |child| child.component.name.as_str());
+            log!("a session account of {name} cannot be closed: {error}");
+        }
     }
+
+    fn hand_over(&mut self, client: usize, account: Account, server: usize) -> Result<Account, (Account, Error)> {
+        match (self.purse(client), self.purse(server)) {
+            (Ok(from), Ok(to)) => from.hand_over(account, to),
+            (Err(error), _) | (_, Err(error)) => Err((account, error)),
+        }
+    }
+
+    fn keep_reply(&mut self, client: usize) -> Result<Waiting, Error> {
+        if client == INIT { Ok(Waiting::Init) } else { Capability::save_reply().map(Waiting::Child) }
+    }
+
+    fn answer(&mut self, reply: Waiting, outcome: Outcome<Capability>) {
+        let Waiting::Child(reply) = reply else { return };
+        match outcome {
+            Outcome::Opened(id, Some(capability)) => {
+                reply.reply(&Message::from_words(0, &[id]), &[capability.slot()]);
+            }
+            Outcome::Opened(id, None) => reply.reply(&Message::from_words(0, &[id]), &[]),
+            Outcome::Closed => reply.reply(&Message::new(0), &[]),
+            Outcome::Failed(error) => reply.reply(&Message::new(error as u32), &[]),
+        }
+    }
+}
+
+/// The answer that something has been done.
+fn done() -> (Message, Option<Capability>) {
+    (Message::new(0), None)
 }
 
 impl Init {
@@ -146,81 +160,70 @@ impl Init {
         if self.ending || !self.children.get(server).is_some_and(Child::serves) {
             return Err(Error::Gone);
         }
-        let child = self.children.get(client).ok_or(Error::Invalid)?;
-        let account = child.account()?.create_account(ram, caps)?;
-        let session = Session {
-            client,
-            server,
-            service,
-            quota: [ram, caps],
-            argument,
-            account: Some(account),
-            phase: Phase::Requested,
-            reply: Some(Capability::save_reply()?),
-        };
-        match self.sessions.insert(session) {
-            Ok(()) => {
-                self.children.wake(server);
-                Ok(None)
-            }
-            Err(session) => {
-                // The caller is answered the usual way no longer: its right to be answered was kept.
-                self.settle(session, Err(Error::Busy));
-                Ok(None)
-            }
-        }
+        let wish = Wish { service: service as u32, quota: [ram, caps], argument };
+        self.sessions.open(&mut self.children, [client, server], wish, notification)?;
+        Ok(None)
     }
 
     pub(crate) fn close(&mut self, client: usize, id: u32) -> Result<Reply, Error> {
         if id == CORE_SESSION {
-            return Ok(Some((Message::new(0), None)));
+            return Ok(Some(done()));
         }
         if id & OWN_SESSION != 0 {
             return self.close_own(client, id);
         }
-        let session = self.sessions.get_mut(id).filter(|session| session.client == client).ok_or(Error::Invalid)?;
-        if session.phase != Phase::Open {
-            return Err(Error::Invalid);
-        }
-        session.phase = Phase::Closing;
-        session.reply = Some(Capability::save_reply()?);
-        let server = session.server;
-        self.wake_or_settle(server);
-        Ok(None)
-    }
-
-    /// Lets a server know of requests, or does without it if it has ended.
-    pub(crate) fn wake_or_settle(&mut self, server: usize) {
-        match self.children.get(server).map(|server| server.state) {
-            Some(State::Running) => self.children.wake(server),
-            // Its devices may still write to the memory of its sessions: they are settled when it has let go of those.
-            Some(State::Ending) => {}
-            _ => self.settle_server(server, false),
+        match self.sessions.close(&mut self.children, client, id)? {
+            When::Now => Ok(Some(done())),
+            When::Later => Ok(None),
         }
     }
 
-    /// Ends the sessions that a component serves, without it. `keep`: those that it has not heard of wait for its next instance.
-    pub(crate) fn settle_server(&mut self, server: usize, keep: bool) {
-        let wanted = |session: &Session| session.server == server && !(keep && session.phase == Phase::Requested);
-        while let Some(session) = self.sessions.take_first(wanted) {
-            let result = if session.phase.is_closing() { Ok(()) } else { Err(Error::Gone) };
-            self.settle(session, result);
-        }
+    pub(crate) fn upgrade(&mut self, client: usize, id: u32, quota: Quota) -> Result<Reply, Error> {
+        self.sessions.upgrade(&mut self.children, client, id, quota)?;
+        Ok(Some(done()))
     }
 
-    /// The next request for a server.
+    /// Ends a session for its server.
+    pub(crate) fn end_session(&mut self, server: usize, id: u32) -> Result<Reply, Error> {
+        self.sessions.end(&mut self.children, server, id)?;
+        Ok(Some(done()))
+    }
+
+    /// The notification that a client has brought for a server that has not answered yet.
+    pub(crate) fn brought(&mut self, server: usize, id: u32) -> Result<Reply, Error> {
+        let session = self
+            .sessions
+            .get(id)
+            .filter(|session| session.server == server && session.phase == exchange::Phase::Offered);
+        let brought = session.ok_or(Error::Invalid)?.brought.as_ref().ok_or(Error::NotFound)?;
+        Ok(Some((Message::new(0), Some(Capability::copy(brought.slot())?))))
+    }
+
+    /// What waits for a component.
     pub(crate) fn next(&mut self, server: usize) -> (Message, Option<Capability>) {
-        let Some((id, session)) = self.sessions.next_for(server) else { return (ServerEvent::encode(None), None) };
-        if session.phase == Phase::Closing {
-            session.phase = Phase::CloseOffered;
-            return (ServerEvent::encode(Some(&ServerEvent::Close { request: id })), None);
-        }
-        session.phase = Phase::Offered;
-        let (client, service, [ram, caps], argument) =
-            (session.client, session.service, session.quota, session.argument);
+        let event = match self.sessions.next(server) {
+            None => self.next_about_quota(server),
+            Some(Event::Close(request)) => Some(ServerEvent::Close { request }),
+            Some(Event::Upgrade(request, [ram, caps])) => Some(ServerEvent::Upgrade { request, ram, caps }),
+            Some(Event::Open(request)) => return self.offer(request),
+        };
+        (ServerEvent::encode(event.as_ref()), None)
+    }
+
+    fn offer(&self, request: u32) -> (Message, Option<Capability>) {
+        let Some(session) = self.sessions.get(request) else { return (ServerEvent::encode(None), None) };
+        let Wish { service, quota: [ram, caps], argument } = session.wish;
         let account = session.account.as_ref().and_then(|account| Capability::copy(account.slot()).ok());
-        let label = self.children.label(client);
-        let event = ServerEvent::Open { request: id, service, ram, caps, argument, label };
+        // The service was decoded when the request came.
+        let Some(service) = Service::from_wire(service) else { return (ServerEvent::encode(None), None) };
+        let label = match session.client {
+            Some(INIT) => Text::try_from("init").unwrap_or_default(),
+            Some(client) => self.children.label(client),
+            // The client has ended while nobody looked; the answer is going to be in vain.
+            None => self.children.label(session.server),
+        };
+        let event =
+            ServerEvent::Open { request, service, ram, caps, argument, brought: session.brought.is_some(), label };
         (ServerEvent::encode(Some(&event)), account)
     }
 
@@ -231,69 +234,44 @@ impl Init {
         status: u32,
         capability: Option<Capability>,
     ) -> Result<Reply, Error> {
-        let session = self.sessions.get_mut(id).filter(|session| session.server == server).ok_or(Error::Invalid)?;
-        match session.phase {
-            Phase::Offered => match Error::check(status) {
-                Ok(()) => {
-                    session.phase = Phase::Open;
-                    if let Some(reply) = session.reply.take() {
-                        let message = Message::from_words(0, &[id]);
-                        match &capability {
-                            Some(capability) => reply.reply(&message, &[capability.slot()]),
-                            None => reply.reply(&message, &[]),
-                        }
-                    }
-                    // A client that ended meanwhile does not keep the session open.
-                    let client = session.client;
-                    if self.children.get(client).is_none_or(|client| client.state != State::Running) {
-                        self.close_sessions_of(client);
-                    }
-                }
-                Err(error) => {
-                    if let Some(session) = self.sessions.take(id) {
-                        self.settle(session, Err(error));
-                    }
-                }
-            },
-            Phase::CloseOffered => {
-                if let Some(session) = self.sessions.take(id) {
-                    self.settle(session, Ok(()));
-                }
-            }
-            _ => return Err(Error::Invalid),
-        }
-        Ok(Some((Message::new(0), None)))
-    }
-
-    /// Ends a session: its account goes back to the client, and whoever waits is answered.
-    fn settle(&mut self, mut session: Session, result: Result<(), Error>) {
-        if let (Some(account), Some(client)) = (session.account.take(), self.children.get(session.client))
-            && let Err(error) = client.account().and_then(|own| own.close(account))
-        {
-            log!("a session of {} cannot be settled: {error}", client.component.name);
-        }
-        if let Some(reply) = session.reply.take() {
-            reply.reply(&Message::new(Error::label(&result)), &[]);
-        }
+        let result = Error::check(status).map(|()| capability);
+        self.sessions.answer(&mut self.children, server, id, result)?;
+        Ok(Some(done()))
     }
 
     /// Starts closing all sessions in which a component is the client.
     pub(crate) fn close_sessions_of(&mut self, client: usize) {
-        for server in 0..self.children.len() {
-            let mut any = false;
-            for session in self.sessions.iter_mut().filter(|s| s.client == client && s.server == server) {
-                if session.phase == Phase::Open {
-                    session.phase = Phase::Closing;
-                    any = true;
-                }
-            }
-            if any {
-                self.wake_or_settle(server);
+        self.sessions.client_ended(&mut self.children, client);
+    }
+
+    /// Ends the sessions that a component serves, without it. `keep`: those that it has not heard of wait for its next instance.
+    pub(crate) fn settle_server(&mut self, server: usize, keep: bool) {
+        self.sessions.server_ended(&mut self.children, server, keep);
+    }
+
+    /// Lets all who call a server that has ended know: their calls fail.
+    pub(crate) fn hang_up(&mut self, server: usize) {
+        let Some(instance) = self.children.get(server).and_then(|server| server.instance.as_ref()) else { return };
+        if let Err(error) = instance.domain.hang_up() {
+            log!("the endpoint of a server that has ended cannot be destroyed: {error}");
+        }
+        for (_, session) in self.sessions.iter().filter(|(_, session)| session.server == server) {
+            if let Some(client) = session.client {
+                self.children.interrupt(client);
             }
         }
-        // What no server has seen yet needs no server to end.
-        while let Some(session) = self.sessions.take_first(|s| s.client == client && s.phase == Phase::Requested) {
-            self.settle(session, Err(Error::Gone));
+    }
+
+    /// Time has passed: enforces refunds. A server that keeps what it cannot pay is ended.
+    pub(crate) fn enforce_refunds(&mut self) {
+        if let Some(server) = self.sessions.tick(&mut self.children) {
+            if let Some(child) = self.children.get(server) {
+                log!(
+                    "{} keeps the donation of a closed session, cannot pay for it, and is ended",
+                    child.component.name
+                );
+            }
+            self.end(server, End::Bankrupt);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The Timer session: monotonic time and timeouts.
 //!
 //! Times are microseconds since the timer server started, as 64-bit numbers in two words. A timeout raises the notification that
-//! the client has [connected](TimerRequest::Connect). A session has one timeout; setting it anew replaces it.
+//! the client has [connected](TimerRequest::Connect). A client that cannot wait for an answer brings the notification when it opens the session, and as
+//! argument the period in microseconds of a timeout that repeats (0: none). A session has one timeout; setting it anew replaces it.
 
 use crate::{Error, Transport, protocol};
 

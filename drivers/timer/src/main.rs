@@ -74,6 +74,16 @@ impl Timers {
         self.driver.arm(self.timeouts.earliest());
     }
 
+    fn repeat(&mut self, client: usize, period: u32) -> Result<(), Error> {
+        if period < MIN_PERIOD {
+            return Err(Error::Invalid);
+        }
+        let first = self.driver.now() + u64::from(period);
+        self.timeouts.set_periodic(client, first, period.into()).map_err(|_| Error::Invalid)?;
+        self.rearm();
+        Ok(())
+    }
+
     fn set(&mut self, client: usize, time: u64) -> u64 {
         // The number is one of ours.
         let _ = self.timeouts.set_once(client, time);
@@ -85,10 +95,17 @@ impl Timers {
 impl Server for Timers {
     type Session = Client;
 
-    fn open(&mut self, _: &OpenRequest, _: Account) -> Result<Client, Error> {
+    fn open(&mut self, request: &OpenRequest, _: Account) -> Result<Client, Error> {
         let number = self.clients.iter().position(|place| matches!(place, Place::Free)).ok_or(Error::Busy)?;
+        let connected = match &request.notification {
+            Some(notification) => Place::Connected(Capability::copy(notification.slot())?),
+            None => Place::Silent,
+        };
+        if request.argument != 0 {
+            self.repeat(number, request.argument)?;
+        }
         if let Some(place) = self.clients.get_mut(number) {
-            *place = Place::Silent;
+            *place = connected;
         }
         Ok(Client { number })
     }
@@ -124,12 +141,7 @@ impl Server for Timers {
                 Ok(Answer::words(&to_words(self.set(client.number, from_words(low, high)))))
             }
             TimerRequest::Repeat { period } => {
-                if period < MIN_PERIOD {
-                    return Err(Error::Invalid);
-                }
-                let first = self.driver.now() + u64::from(period);
-                self.timeouts.set_periodic(client.number, first, period.into()).map_err(|_| Error::Invalid)?;
-                self.rearm();
+                self.repeat(client.number, period)?;
                 Ok(Answer::words(&[]))
             }
             TimerRequest::Cancel => {

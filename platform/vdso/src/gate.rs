@@ -31,6 +31,7 @@ struct Table {
     delete: extern "C" fn(u32) -> u32,
     revoke: extern "C" fn(u32) -> u32,
     save_reply: extern "C" fn(u32) -> u32,
+    cancel_sends: extern "C" fn(u32) -> u32,
     ipc_buffer: extern "C" fn() -> u32,
 }
 
@@ -58,6 +59,7 @@ static GATE: Table = Table {
     delete,
     revoke,
     save_reply,
+    cancel_sends,
     ipc_buffer,
 };
 
@@ -138,6 +140,10 @@ extern "C" fn revoke(slot: u32) -> u32 {
 
 extern "C" fn save_reply(slot: u32) -> u32 {
     code(SELF.save_caller(slot, DEPTH))
+}
+
+extern "C" fn cancel_sends(slot: u32) -> u32 {
+    code(SELF.cancel_badged_sends(slot, DEPTH))
 }
 
 extern "C" fn ipc_buffer() -> u32 {

@@ -8,8 +8,8 @@ use harness::recipe::Recipe;
 use harness::size::Size;
 use heapless::Vec as Bounded;
 use init::description::{
-    COMPONENTS, Component as Started, Entry, Header, NAME_LEN, Name, OnExit, PROVIDES, ROUTES, Restart, Route, Target,
-    encode,
+    COMPONENTS, Component as Started, Entry, Grant, Header, NAME_LEN, Name, OnExit, PROVIDES, ROUTES, Restart, Route,
+    Target, encode,
 };
 use session::Service;
 use toml::Spanned;
@@ -306,6 +306,11 @@ impl Checker<'_> {
                     backoff: restart.backoff.as_ref().map_or(0, |backoff| backoff.get_ref().milliseconds),
                     always: restart.always,
                     audit: restart.audit,
+                }),
+                grant: component.grant.map(|grant| Grant {
+                    ram: u32::try_from(grant.ram.0).unwrap_or(u32::MAX),
+                    caps: grant.caps,
+                    must_yield: grant.must_yield,
                 }),
                 heartbeat: component.heartbeat.as_ref().map(|heartbeat| heartbeat.get_ref().milliseconds),
             };

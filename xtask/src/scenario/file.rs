@@ -149,6 +149,21 @@ impl<'de> Deserialize<'de> for Targets {
     }
 }
 
+/// How much a component may be given when it asks for more.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Grant {
+    /// Most RAM beyond its own.
+    #[serde(default)]
+    pub(crate) ram: Size,
+    /// Most capabilities beyond its own.
+    #[serde(default)]
+    pub(crate) caps: u32,
+    /// It is ended if it is asked to give them back and does not. Needs `init.timer`.
+    #[serde(default)]
+    pub(crate) must_yield: bool,
+}
+
 /// When a component is started again.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -204,6 +219,8 @@ pub(crate) struct Component {
     pub(crate) version: u32,
     /// Whether it is started again after its end.
     pub(crate) restart: Option<Restart>,
+    /// What it is given when it asks for more.
+    pub(crate) grant: Option<Grant>,
     /// Time within which it must answer that it is alive. Needs `init.timer`.
     pub(crate) heartbeat: Option<Spanned<Duration>>,
     /// RAM that it is lent.
