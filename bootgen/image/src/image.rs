@@ -51,6 +51,12 @@ impl<S: Source> Image<S> {
         Ok(Self { source, boot, table })
     }
 
+    /// An image with these headers, whatever the source has in their places. For tools that can tell what a damaged header
+    /// should say; see [`structure`] for reading them.
+    pub const fn with_headers(source: S, boot: BootHeader, table: ImageHeaderTable) -> Self {
+        Self { source, boot, table }
+    }
+
     /// Length of the source in bytes.
     pub fn length(&self) -> u64 {
         self.source.length()
@@ -195,6 +201,48 @@ impl<S: Source> Image<S> {
         read(&mut self.source, structure, base)
     }
 
+    /// The image header at byte `base`, as it is. `index` is what an error calls it.
+    ///
+    /// # Errors
+    ///
+    /// When the image is too short for it, or its name does not end.
+    pub fn image_header(&mut self, index: u32, base: u64) -> Result<ImageHeader, Error<S::Error>> {
+        let structure = Structure::ImageHeader(index);
+        let start: ImageHeaderStart = read(&mut self.source, structure, base)?;
+        let name = self.name(structure, base.saturating_add(size_of::<ImageHeaderStart>() as u64))?;
+        Ok(ImageHeader { index, base, start, name })
+    }
+
+    fn name(&mut self, structure: Structure, base: u64) -> Result<Name, Error<S::Error>> {
+        let mut name = Name::EMPTY;
+        let invalid = |problem| Invalid { structure, field: "name", offset: base, size: LONGEST as u64, problem };
+        let mut offset = base;
+        loop {
+            let Some(word) = self.word(offset)? else {
+                return Err(invalid(Problem::Truncated { length: self.length() }).into());
+            };
+            offset = offset.saturating_add(4);
+            for byte in word.get().to_be_bytes() {
+                if byte == 0 {
+                    return Ok(name);
+                }
+                if !name.push(byte) {
+                    return Err(invalid(Problem::Unterminated(LONGEST)).into());
+                }
+            }
+        }
+    }
+
+    /// The word at `offset`, unless the image ends before that.
+    fn word(&mut self, offset: u64) -> Result<Option<U32>, Error<S::Error>> {
+        if offset.saturating_add(4) > self.length() {
+            return Ok(None);
+        }
+        let mut word = U32::ZERO;
+        self.read(offset, word.as_mut_bytes())?;
+        Ok(Some(word))
+    }
+
     /// Fills `buffer` with the bytes from `offset`.
     ///
     /// # Errors
@@ -314,49 +362,25 @@ impl<S: Source> Iterator for Images<'_, S> {
 
 impl<S: Source> Images<'_, S> {
     fn header(&mut self, base: u64) -> Result<ImageHeader, Error<S::Error>> {
-        let structure = Structure::ImageHeader(self.index);
-        let start: ImageHeaderStart = read(&mut self.image.source, structure, base)?;
-        let name = self.name(structure, base.saturating_add(size_of::<ImageHeaderStart>() as u64))?;
-        let header = ImageHeader { index: self.index, base, start, name };
+        let header = self.image.image_header(self.index, base)?;
         if self.checked {
             let length = self.image.length();
             first(|report| header.examine(length, report))?;
         }
         Ok(header)
     }
-
-    fn name(&mut self, structure: Structure, base: u64) -> Result<Name, Error<S::Error>> {
-        let mut name = Name::EMPTY;
-        let invalid = |problem| Invalid { structure, field: "name", offset: base, size: LONGEST as u64, problem };
-        let mut offset = base;
-        loop {
-            let Some(word) = self.word(offset)? else {
-                return Err(invalid(Problem::Truncated { length: self.image.length() }).into());
-            };
-            offset = offset.saturating_add(4);
-            for byte in word.get().to_be_bytes() {
-                if byte == 0 {
-                    return Ok(name);
-                }
-                if !name.push(byte) {
-                    return Err(invalid(Problem::Unterminated(LONGEST)).into());
-                }
-            }
-        }
-    }
-
-    /// The word at `offset`, unless the image ends before that.
-    fn word(&mut self, offset: u64) -> Result<Option<U32>, Error<S::Error>> {
-        if offset.saturating_add(4) > self.image.length() {
-            return Ok(None);
-        }
-        let mut word = U32::ZERO;
-        self.image.read(offset, word.as_mut_bytes())?;
-        Ok(Some(word))
-    }
 }
 
 impl<S: Source> FusedIterator for Images<'_, S> {}
+
+/// The structure of type `T` at byte `base` of `source`, as it is. `name` is what an error calls it.
+///
+/// # Errors
+///
+/// When the source is too short for it, or fails.
+pub fn structure<S: Source, T: Layout>(source: &mut S, name: Structure, base: u64) -> Result<T, Error<S::Error>> {
+    read(source, name, base)
+}
 
 /// Reads a structure, or says which of its fields the image is too short for.
 fn read<S: Source, T: Layout>(source: &mut S, structure: Structure, base: u64) -> Result<T, Error<S::Error>> {

@@ -79,7 +79,7 @@ pub use crate::boot::BootHeader;
 pub use crate::certificate::Certificate;
 pub use crate::error::{Error, Invalid, Problem, Structure};
 pub use crate::headers::{ImageHeader, ImageHeaderTable};
-pub use crate::image::{Image, Images, Partition, Partitions};
+pub use crate::image::{Image, Images, Partition, Partitions, structure};
 pub use crate::name::{LONGEST, Name};
 pub use crate::partition::PartitionHeader;
 pub use crate::source::{OutOfRange, Source};
