@@ -12,5 +12,6 @@
 //! writes the files that keys come in.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod crypto;
 pub mod keys;
