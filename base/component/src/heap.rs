@@ -1,11 +1,9 @@
 //! A heap, for components that want one.
 //!
-//! The heap is RAM of a size that the component chooses at its start; it may [grow](MainThreadHeap::init_growing) as long as the component's account
-//! can pay. Only the main thread may allocate: an allocation from another thread is refused, because a lock that waits properly needs more than
-//! a heap should depend on.
+//! The heap is RAM of a size that the component chooses at its start; it may [grow](ComponentHeap::init_growing) as long as the component's account
+//! can pay. All threads may use it: they take turns at a [lock](crate::sync::Mutex).
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 
 use linked_list_allocator::Heap;
@@ -13,12 +11,13 @@ use session::Error;
 use session::core::{SMALL_PAGES, WRITE};
 
 use crate::platform::{Account, Attach, Domain};
+use crate::sync::Mutex;
 
 /// Where the heap begins: between programs and what is attached elsewhere.
 const BASE: u32 = 0x0800_0000;
 
 /// The heap of a component; name one with `#[global_allocator]`.
-pub struct MainThreadHeap(UnsafeCell<State>);
+pub struct ComponentHeap(Mutex<State>);
 
 struct State {
     heap: Heap,
@@ -28,13 +27,10 @@ struct State {
     step: u32,
 }
 
-// SAFETY: every access goes through `state`, which refuses all threads but the main thread, so there is never more than one.
-unsafe impl Sync for MainThreadHeap {}
-
-impl MainThreadHeap {
+impl ComponentHeap {
     /// An empty heap.
     pub const fn empty() -> Self {
-        Self(UnsafeCell::new(State { heap: Heap::empty(), bytes: 0, step: 0 }))
+        Self(Mutex::new(State { heap: Heap::empty(), bytes: 0, step: 0 }))
     }
 
     /// Gives the heap `bytes` of the component's RAM, and no more later. Has an effect only once.
@@ -45,7 +41,7 @@ impl MainThreadHeap {
     /// Gives the heap `bytes` of the component's RAM. When it is full it grows by `step` bytes or by what is needed, until the account
     /// cannot pay any more; then allocations fail. Has an effect only once.
     pub fn init_growing(&self, bytes: u32, step: u32) -> Result<(), Error> {
-        let state = self.state().ok_or(Error::Denied)?;
+        let mut state = self.0.lock();
         if state.bytes != 0 {
             return Err(Error::Busy);
         }
@@ -54,15 +50,6 @@ impl MainThreadHeap {
         unsafe { state.heap.init(core::ptr::with_exposed_provenance_mut(BASE as usize), bytes as usize) };
         (state.bytes, state.step) = (bytes, step);
         Ok(())
-    }
-
-    #[allow(clippy::mut_from_ref, reason = "exclusive by thread, see the contract of the Sync implementation")]
-    fn state(&self) -> Option<&mut State> {
-        if crate::gate::buffer().addr() != abi::IPC_BASE {
-            return None;
-        }
-        // SAFETY: only the main thread gets here, and none of the methods that hold the reference calls another one.
-        Some(unsafe { &mut *self.0.get() })
     }
 }
 
@@ -103,16 +90,16 @@ fn add_memory(used: u32, bytes: u32) -> Result<u32, Error> {
     }
 }
 
-// SAFETY: `Heap` hands out disjoint blocks of the size and alignment asked for, and `state` excludes concurrent use.
-unsafe impl GlobalAlloc for MainThreadHeap {
+// SAFETY: `Heap` hands out disjoint blocks of the size and alignment asked for, and the lock excludes concurrent use.
+unsafe impl GlobalAlloc for ComponentHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.state().and_then(|state| state.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
+        self.0.lock().allocate(layout).map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if let (Some(state), Some(pointer)) = (self.state(), NonNull::new(pointer)) {
+        if let Some(pointer) = NonNull::new(pointer) {
             // SAFETY: by the contract of `dealloc`, the block came from `alloc` with this layout.
-            unsafe { state.heap.deallocate(pointer, layout) };
+            unsafe { self.0.lock().heap.deallocate(pointer, layout) };
         }
     }
 }

@@ -23,6 +23,7 @@
 //! - [`platform`]: accounts, dataspaces, domains;
 //! - [`server`]: the loop of a server;
 //! - [`signal`]: waiting for events; [`log`](mod@log): output; [`heap`]: dynamic memory for those who want it;
+//! - [`thread`]: several threads; [`sync`]: locks that do not spin;
 //! - [`block`]: a Block session as a client uses it;
 //! - [`mark`]: marks for measuring;
 //! - [`gate`], [`cap`]: the way into the kernel, and capabilities.
@@ -38,6 +39,8 @@ pub mod mark;
 pub mod platform;
 pub mod server;
 pub mod signal;
+pub mod sync;
+pub mod thread;
 
 pub use cap::Capability;
 pub use env::{Env, Open, Session, ask, exit, next_event, open, yielded};

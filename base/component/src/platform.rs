@@ -224,9 +224,17 @@ impl Domain {
 
     /// Makes a thread and starts it.
     pub fn create_thread(&self, new: NewThread) -> Result<Capability, Error> {
+        self.create_thread_from(new, None)
+    }
+
+    /// Makes a thread that `payer` pays for, if not the domain's own account, and starts it.
+    pub fn create_thread_from(&self, new: NewThread, payer: Option<&Account>) -> Result<Capability, Error> {
         let NewThread { entry, stack, argument, ipc_buffer, priority, fault_slot } = new;
         let request = DomainRequest::CreateThread { entry, stack, argument, ipc_buffer, priority, fault_slot };
-        brought(call_for_cap(self.slot(), &request.encode(), &[])?)
+        brought(match payer {
+            None => call_for_cap(self.slot(), &request.encode(), &[]),
+            Some(payer) => call_for_cap(self.slot(), &request.encode(), &[payer.slot()]),
+        }?)
     }
 
     /// What became of a child.

@@ -1,7 +1,7 @@
 //! The init component: see the library.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use component::heap::MainThreadHeap;
+use component::heap::ComponentHeap;
 use component::{Env, Error};
 
 /// Heap of the first init at the start: enough for a hundred components, so that what it uses at the end is what it used at the start.
@@ -10,7 +10,7 @@ const FIRST_HEAP: u32 = 64 * 1024;
 const HEAP: u32 = 16 * 1024;
 
 #[cfg_attr(target_os = "none", global_allocator)]
-static MEMORY: MainThreadHeap = MainThreadHeap::empty();
+static MEMORY: ComponentHeap = ComponentHeap::empty();
 
 component::entry!(run);
 
