@@ -319,7 +319,7 @@ impl Domain {
 pub struct Figures {
     /// Untyped memory in bytes.
     pub bytes: u32,
-    /// First-level slots of core's capability space: each holds a CNode of some account, or untyped memory.
+    /// First-level slots of core's capability space that hold nothing but memory: each of the others holds a CNode of some account.
     pub slots: u32,
     /// Capabilities that nobody has been lent.
     pub caps: u32,

@@ -216,8 +216,8 @@ impl Init {
 
     fn exit(&mut self, child: usize, code: u32, word: &str) {
         let Some(ended) = self.children.get(child).filter(|child| child.state == State::Running) else { return };
-        // Whoever is started again and again does not fill the log.
-        let quiet = code == 0 && ended.component.restart.is_some_and(|restart| restart.always);
+        // Whoever is started again and again does not fill the log, and neither do whole trees of inits.
+        let quiet = self.nested || ended.component.restart.is_some_and(|restart| restart.always);
         if code != 0 {
             log!("{} has exited with code {code} {word}", ended.component.name);
         } else if !quiet {

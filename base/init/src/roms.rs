@@ -79,12 +79,25 @@ impl Rom {
     }
 }
 
-/// All sessions with init itself.
-pub(crate) struct OwnSessions([Option<Own>; SESSIONS]);
+/// All sessions with init itself, by number.
+pub(crate) struct OwnSessions(Vec<Option<Own>>);
 
 impl OwnSessions {
     pub(crate) const fn new() -> Self {
-        Self([const { None }; SESSIONS])
+        Self(Vec::new())
+    }
+
+    /// A free number.
+    fn place(&mut self) -> Result<usize, Error> {
+        if let Some(index) = self.0.iter().position(Option::is_none) {
+            return Ok(index);
+        }
+        if self.0.len() == SESSIONS {
+            return Err(Error::Busy);
+        }
+        self.0.try_reserve(1).map_err(|_| Error::OutOfRam)?;
+        self.0.push(None);
+        Ok(self.0.len() - 1)
     }
 
     fn of(&self, client: usize, id: u32) -> Result<usize, Error> {
@@ -136,7 +149,7 @@ impl Init {
         if capacity == 0 || capacity > LARGEST {
             return Err(Error::Invalid);
         }
-        let index = self.own.0.iter().position(Option::is_none).ok_or(Error::Busy)?;
+        let index = self.own.place()?;
         let mut full = Name::new();
         if rom.is_none() {
             let parts = [child.component.name.as_str(), "/", name];
@@ -182,7 +195,7 @@ impl Init {
 
     /// Closes all sessions that a component has with init itself.
     pub(crate) fn close_own_of(&mut self, client: usize) {
-        for index in 0..SESSIONS {
+        for index in 0..self.own.0.len() {
             if self.own.of(client, index as u32).is_ok() {
                 self.drop_own(index);
             }

@@ -177,7 +177,7 @@ protocol! {
         Notification = 38,
         /// Stops all its threads where they are; parent only.
         Stop = 39,
-        /// Merges what can be merged. Only the first domain may. Answer: free untyped bytes, free first-level slots of core's capability space,
+        /// Merges what can be merged. Only the first domain may. Answer: free untyped bytes, first-level slots of core's capability space that are free or hold memory,
         /// capabilities that nobody has been lent.
         Figures = 40,
         /// Writes a text to core's log, with the domain's label. Text: what.

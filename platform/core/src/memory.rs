@@ -86,9 +86,11 @@ impl Memory {
         self.slots.mark(index, false);
     }
 
-    /// Number of free first-level slots.
+    /// Number of first-level slots that hold nothing but what memory itself needs: free ones, and one for each chunk that a boot untyped was cut
+    /// into. How many of the latter there are depends on which memory was used first, and not on who uses it now.
     pub fn free_top(&self) -> u32 {
-        self.slots.top_used.iter().map(|word| word.count_zeros()).sum()
+        let free: u32 = self.slots.top_used.iter().map(|word| word.count_zeros()).sum();
+        free + self.slots.chunk.iter().filter(|slot| **slot != 0).count() as u32
     }
 
     /// Whether a first-level slot is taken.

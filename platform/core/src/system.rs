@@ -146,7 +146,7 @@ impl<'a, K: Kernel> System<'a, K> {
         self.memory.free_bytes()
     }
 
-    /// Free first-level slots.
+    /// Free first-level slots, and those that hold memory.
     pub fn free_top_slots(&self) -> u32 {
         self.memory.free_top()
     }
