@@ -12,6 +12,8 @@ const SLOTS: usize = 4096;
 
 static USED: [AtomicU32; SLOTS / 32] = [const { AtomicU32::new(0) }; SLOTS / 32];
 static LIMIT: AtomicU32 = AtomicU32::new(0);
+/// No word before this one has a free slot, or only one that was freed a moment ago: where to look first.
+static FIRST_FREE_WORD: AtomicU32 = AtomicU32::new(0);
 
 #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "called at the start on the target"))]
 pub(crate) fn set_slots(count: u32) {
@@ -28,8 +30,17 @@ impl Capability {
     /// # Errors
     /// [`Error::OutOfCaps`]: the capability space is full.
     pub fn reserve() -> Result<Self, Error> {
+        let first = FIRST_FREE_WORD.load(Ordering::Relaxed) as usize;
+        match Self::reserve_from(first) {
+            // Two threads at once may have left the hint too far behind a free slot.
+            Err(Error::OutOfCaps) if first > 0 => Self::reserve_from(0),
+            reserved => reserved,
+        }
+    }
+
+    fn reserve_from(first: usize) -> Result<Self, Error> {
         let limit = LIMIT.load(Ordering::Relaxed);
-        for (index, word) in USED.iter().enumerate() {
+        for (index, word) in USED.iter().enumerate().skip(first) {
             let taken = |used: u32| if index == 0 { used | ((1 << FIRST_FREE) - 1) } else { used };
             loop {
                 let used = word.load(Ordering::Relaxed);
@@ -42,6 +53,7 @@ impl Capability {
                     return Err(Error::OutOfCaps);
                 }
                 if word.compare_exchange(used, used | 1 << bit, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                    FIRST_FREE_WORD.store(index as u32, Ordering::Relaxed);
                     return Ok(Self(slot));
                 }
             }
@@ -112,6 +124,7 @@ impl Drop for Capability {
         gate::delete(self.0);
         if let Some(word) = USED.get(self.0 as usize / 32) {
             word.fetch_and(!(1 << (self.0 % 32)), Ordering::Relaxed);
+            FIRST_FREE_WORD.fetch_min(self.0 / 32, Ordering::Relaxed);
         }
     }
 }

@@ -36,6 +36,7 @@ pub mod gate;
 pub mod heap;
 pub mod log;
 pub mod mark;
+mod memory;
 pub mod platform;
 pub mod server;
 pub mod signal;

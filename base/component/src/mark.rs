@@ -11,6 +11,12 @@ pub mod interval {
     pub const RPC: u32 = 2;
     /// A read of 64 KiB from an SD card, without cache maintenance.
     pub const SD_READ: u32 = 3;
+    /// Starting one more component.
+    pub const COMPONENT: u32 = 5;
+    /// Opening a session through init, and closing it.
+    pub const SESSION: u32 = 6;
+    /// A signal to another component, and its signal back.
+    pub const SIGNAL: u32 = 7;
 }
 
 /// Begins interval `INTERVAL` (0 to 255).

@@ -36,6 +36,7 @@ mod sessions;
 mod platform {
     pub(crate) use component::cap::{load, store};
     pub(crate) use component::gate;
+    pub(crate) use component::mark;
     pub(crate) use component::signal::Signal;
     pub(crate) use component::{
         Account, Attach, Attached, Capability, Dataspace, Domain, Error, Figures, NewThread, Rom, log,
@@ -50,7 +51,7 @@ use session::parent::ParentRequest;
 use crate::children::Children;
 use crate::description::{Name, OnExit};
 use crate::lifecycle::{End, Next, State};
-use crate::platform::{Capability, Domain, Error, Figures, Rom, Signal, gate, load, log, store};
+use crate::platform::{Capability, Domain, Error, Figures, Rom, Signal, gate, load, log, mark, store};
 use crate::program::Programs;
 use crate::roms::OwnSessions;
 use crate::sessions::Sessions;
@@ -108,7 +109,7 @@ pub fn run(env: Env) -> Result<(), Error> {
     if !nested {
         component::log::use_core();
         log!("started");
-        component::mark::end::<{ component::mark::interval::BOOT }>();
+        mark::end::<{ mark::interval::BOOT }>();
         Domain::own().free_memory()?;
     }
     let rom = Rom::open(if nested { name } else { SYSTEM })?;
@@ -135,6 +136,7 @@ pub fn run(env: Env) -> Result<(), Error> {
     };
     init.apply(rom.content());
     drop(rom);
+    log!("{} components started", init.children.iter().filter(|(_, child)| child.state == State::Running).count());
     if init.children.is_empty() {
         log!("there is nothing to start");
         return Err(Error::Invalid);
@@ -326,7 +328,10 @@ impl Init {
     /// Starts a component that waits for that.
     fn start(&mut self, index: usize) {
         let Some(child) = self.children.get_mut(index).filter(|child| child.state == State::Waiting) else { return };
-        match child.start(index as u32, &self.faults, &mut self.programs) {
+        mark::begin::<{ mark::interval::COMPONENT }>();
+        let started = child.start(index as u32, &self.faults, &mut self.programs);
+        mark::end::<{ mark::interval::COMPONENT }>();
+        match started {
             Ok(()) => {
                 child.unstartable = None;
                 self.own.notify_state();

@@ -19,6 +19,9 @@ protocol! {
             /// Fourth word.
             fourth,
         },
+        /// Exchanges signals: each of the session's is answered with one. Caps: the notification that is raised. Answer: the notification
+        /// to raise.
+        Connect = 2,
     }
 }
 
@@ -33,6 +36,11 @@ impl<T: Transport> Client<T> {
     /// A client of a session.
     pub const fn new(session: T) -> Self {
         Self(session)
+    }
+
+    /// Names the notification for answers, and gets that for signals.
+    pub fn connect(&self, notification: u32) -> Result<T::Capability, Error> {
+        self.0.call_for_cap(&EchoRequest::Connect.encode(), &[notification])?.1.ok_or(Error::Invalid)
     }
 
     /// Sends `words` and returns what came back.

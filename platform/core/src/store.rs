@@ -123,6 +123,11 @@ impl Store {
         }
     }
 
+    /// Whether any of `count` pages from `first` on is in use; both are multiples of 32.
+    pub fn has_pages(&self, first: usize, count: usize) -> bool {
+        self.present.iter().skip(first / 32).take(count / 32).any(|word| *word != 0)
+    }
+
     fn is_present(&self, page: usize) -> bool {
         self.present.get(page / 32).is_some_and(|word| word & 1 << (page % 32) != 0)
     }

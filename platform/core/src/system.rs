@@ -24,12 +24,16 @@ use crate::objects::{
     Account, CapPage, Dataspace, Device, Domain, Extent, Header, Links, Object, Piece, Region, SPARE_SIZES, Slab,
     Thread, Window,
 };
-use crate::store::{Key, Store};
+use crate::store::{Key, PAGES, Store};
 
 /// Bytes in a page.
 pub const PAGE: u32 = 1 << PAGE_BITS;
 /// Page tables that share a block.
 const WINDOW_TABLES: usize = 4;
+/// Pages of the store whose tables share a block.
+const GROUP: usize = WINDOW_TABLES << (CHUNK_BITS - PAGE_BITS);
+/// Groups of pages in the store's window.
+const GROUPS: usize = PAGES / GROUP;
 /// Bytes that one page table translates.
 pub(crate) const MEGABYTE: u32 = 1 << CHUNK_BITS;
 
@@ -71,6 +75,14 @@ macro_rules! accessors {
     };
 }
 
+/// Page tables of the store's window that share a block.
+#[derive(Clone, Copy, Debug)]
+struct WindowTables {
+    block: Block,
+    /// Their first-level slots.
+    slots: [u32; WINDOW_TABLES],
+}
+
 /// The state of core.
 pub struct System<'a, K> {
     /// The kernel.
@@ -80,8 +92,8 @@ pub struct System<'a, K> {
     root: Option<Key>,
     endpoint: Slot,
     scratch: Slot,
-    /// Which page tables of the store's window exist, four to a bit.
-    tables: [u32; 2],
+    /// Page tables of the store's window.
+    tables: [Option<WindowTables>; GROUPS],
     /// The account that is being closed: its bookkeeping goes as a whole.
     pub(crate) closing: Option<Key>,
     /// First of the device untypeds.
@@ -111,7 +123,7 @@ impl<'a, K: Kernel> System<'a, K> {
             root: None,
             endpoint,
             scratch,
-            tables: [0; 2],
+            tables: [None; GROUPS],
             closing: None,
             devices: None,
             defects: 0,
@@ -236,6 +248,7 @@ impl<'a, K: Kernel> System<'a, K> {
     /// Merges what can be merged: chunks that are no longer used in small pieces give their CNodes back.
     pub fn compact(&mut self) -> Result<()> {
         let root = self.root()?;
+        self.drop_window_tables(root);
         loop {
             let (before, was_ready) = (self.memory.free_bytes(), !self.memory.wants_node());
             match self.memory.close_chunk(&mut self.kernel) {
@@ -256,48 +269,71 @@ impl<'a, K: Kernel> System<'a, K> {
         }
     }
 
-    /// Makes sure that page `address` of the store's window can be mapped.
-    fn window_table(&mut self, address: usize) -> Result<()> {
-        // One block holds four tables, for 4 MiB of the window.
-        let group = (address >> (CHUNK_BITS + 2)) % 64;
-        let (word, bit) = (group / 32, 1u32 << (group % 32));
-        let present = self.tables.get_mut(word).ok_or(Error::Kernel)?;
-        if *present & bit != 0 {
+    /// Makes sure that page number `page` of the store's window, at `address`, can be mapped.
+    fn window_table(&mut self, page: usize, address: usize) -> Result<()> {
+        if self.tables.get(page / GROUP).ok_or(Error::Kernel)?.is_some() {
             return Ok(());
         }
         let block = match self.root {
             Some(root) => self.take_block(root, PAGE_BITS, true)?,
             None => self.memory.allocate(&mut self.kernel, PAGE_BITS).map_err(|_| Error::Kernel)?,
         };
-        let mut slots = [None; WINDOW_TABLES];
-        let made = self.make_window_tables(block, (address as u32) & !(4 * MEGABYTE - 1), &mut slots);
-        match (made, self.root) {
-            (Ok(()), _) => {
-                if let Some(present) = self.tables.get_mut(word) {
-                    *present |= bit;
+        let mut slots = heapless::Vec::new();
+        let base = (address - page % GROUP * PAGE as usize) as u32;
+        match self.make_window_tables(block, base, &mut slots) {
+            Ok(()) => {
+                let slots = slots.into_array().map_err(|_| Error::Kernel)?;
+                if let Some(tables) = self.tables.get_mut(page / GROUP) {
+                    *tables = Some(WindowTables { block, slots });
                 }
+                Ok(())
             }
-            (Err(_), Some(root)) => self.give_block(root, block, true),
-            (Err(_), None) => {
-                let released = self.memory.release(&mut self.kernel, block);
-                self.note(released);
+            Err(error) => {
+                match self.root {
+                    Some(root) => self.give_block(root, block, true),
+                    None => {
+                        let released = self.memory.release(&mut self.kernel, block);
+                        self.note(released);
+                    }
+                }
+                slots.into_iter().for_each(|slot| self.memory.give_top(slot));
+                Err(error)
             }
         }
-        if made.is_err() {
-            slots.into_iter().flatten().for_each(|slot| self.memory.give_top(slot));
-        }
-        made
     }
 
-    fn make_window_tables(&mut self, block: Block, base: u32, slots: &mut [Option<u32>; WINDOW_TABLES]) -> Result<()> {
+    fn make_window_tables(
+        &mut self,
+        block: Block,
+        base: u32,
+        slots: &mut heapless::Vec<u32, WINDOW_TABLES>,
+    ) -> Result<()> {
         let directory = self.kernel.own_directory();
-        for (megabyte, place) in (0..).zip(slots) {
+        for megabyte in 0..WINDOW_TABLES as u32 {
             let top = self.memory.take_top().ok_or(Error::Kernel)?;
-            *place = Some(top);
+            // There is room for exactly that many.
+            let _ = slots.push(top);
             self.kernel.retype(self.memory.untyped(block), KernelObject::PageTable, Slot::top(top), 1)?;
             self.kernel.map_table(Slot::top(top), directory, base + megabyte * MEGABYTE)?;
         }
         Ok(())
+    }
+
+    /// Gives the page tables back that translate no page of the store any more.
+    fn drop_window_tables(&mut self, root: Key) {
+        for group in 0..GROUPS {
+            if self.store.has_pages(group * GROUP, GROUP) {
+                continue;
+            }
+            let Some(WindowTables { block, slots }) = self.tables.get_mut(group).and_then(Option::take) else {
+                continue;
+            };
+            // Revoking their memory empties the slots.
+            self.give_block(root, block, true);
+            for slot in slots {
+                self.memory.give_top(slot);
+            }
+        }
     }
 
     /// Makes the root account out of nothing: its first page, its first CNode, and its entry in that page.
@@ -393,7 +429,7 @@ impl<'a, K: Kernel> System<'a, K> {
 
     fn add_page_with(&mut self, account: Option<Key>, frame: Slot, block: Block) -> Result<Key> {
         let (page, address) = self.store.free_page().ok_or(Error::OutOfRam)?;
-        self.window_table(address)?;
+        self.window_table(page, address)?;
         self.kernel.retype(self.memory.untyped(block), KernelObject::Frame(PAGE_BITS), frame, 1)?;
         let access = Access { write: true, execute: false, cached: true };
         self.kernel.map(frame, self.kernel.own_directory(), address as u32, access)?;

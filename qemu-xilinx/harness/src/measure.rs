@@ -35,7 +35,7 @@ impl Count {
 }
 
 /// All intervals of one `op`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
     /// The number that the marks carry.
     pub op: u8,
@@ -49,6 +49,23 @@ pub struct Interval {
     pub median: u64,
     /// The longest, user and kernel together.
     pub max: u64,
+    /// The first ones in the order of time, up to a few thousand.
+    #[serde(default)]
+    pub first: Vec<u64>,
+}
+
+/// What is made of the intervals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Measure {
+    /// The median.
+    #[default]
+    Median,
+    /// The interval of that number in the order of time, counted from 1.
+    Nth(usize),
+    /// The interval of the first number, in units of that of the second.
+    Ratio(usize, usize),
+    /// The mean, in units of the kernel's share of it: what the same kernel calls would cost by themselves.
+    PerKernel,
 }
 
 /// A figure that a scenario wants to see.
@@ -64,6 +81,8 @@ pub struct Wanted {
     /// The largest acceptable figure, for the median: timer ticks and other components that happen to fall into a few of the intervals depend on
     /// the host's clock, and do not count.
     pub goal: Option<f64>,
+    /// What of the intervals has to meet it.
+    pub measure: Measure,
 }
 
 /// A number that has the same meaning in every program.
@@ -78,11 +97,14 @@ pub struct WellKnown {
 }
 
 /// The numbers that the system's own programs mark.
-pub const WELL_KNOWN: [WellKnown; 4] = [
+pub const WELL_KNOWN: [WellKnown; 7] = [
     WellKnown { op: 1, name: "boot: loader to init", per: 1 },
     WellKnown { op: 2, name: "RPC round trip", per: 1 },
     WellKnown { op: 3, name: "SD read, a byte of 64 KiB", per: 64 << 10 },
     WellKnown { op: 4, name: "kernel call and reply", per: 1 },
+    WellKnown { op: 5, name: "one more component", per: 1 },
+    WellKnown { op: 6, name: "session open and close", per: 1 },
+    WellKnown { op: 7, name: "signal there and back", per: 1 },
 ];
 
 /// One line of the table.
@@ -98,31 +120,48 @@ impl Figure {
     /// Mean instructions per unit of work.
     #[allow(clippy::cast_precision_loss)] // Counts stay far below 2^53.
     pub fn mean(&self) -> Option<f64> {
-        let interval = self.interval.filter(|interval| interval.times > 0)?;
+        let interval = self.interval.as_ref().filter(|interval| interval.times > 0)?;
         Some(interval.sum.all() as f64 / interval.times as f64 / self.wanted.per.max(1) as f64)
     }
 
     /// Median of the instructions per unit of work.
     #[allow(clippy::cast_precision_loss)] // Counts stay far below 2^53.
     pub fn median(&self) -> Option<f64> {
-        let interval = self.interval.filter(|interval| interval.times > 0)?;
+        let interval = self.interval.as_ref().filter(|interval| interval.times > 0)?;
         Some(interval.median as f64 / self.wanted.per.max(1) as f64)
     }
 
     /// The kernel's share of [`mean`](Self::mean).
     #[allow(clippy::cast_precision_loss)] // Counts stay far below 2^53.
     pub fn kernel(&self) -> Option<f64> {
-        let interval = self.interval.filter(|interval| interval.times > 0)?;
+        let interval = self.interval.as_ref().filter(|interval| interval.times > 0)?;
         Some(interval.sum.kernel as f64 / interval.times as f64 / self.wanted.per.max(1) as f64)
+    }
+
+    /// The interval of that number in the order of time, per unit of work.
+    #[allow(clippy::cast_precision_loss)] // Counts stay far below 2^53.
+    fn nth(&self, nth: usize) -> Option<f64> {
+        let interval = self.interval.as_ref()?;
+        Some(*interval.first.get(nth.checked_sub(1)?)? as f64 / self.wanted.per.max(1) as f64)
+    }
+
+    /// What has to meet the goal.
+    pub fn value(&self) -> Option<f64> {
+        match self.wanted.measure {
+            Measure::Median => self.median(),
+            Measure::Nth(nth) => self.nth(nth),
+            Measure::Ratio(nth, other) => Some(self.nth(nth)? / self.nth(other)?),
+            Measure::PerKernel => Some(self.mean()? / self.kernel()?),
+        }
     }
 
     /// What is wrong with it, if it has a goal: nothing was measured, or the goal is missed.
     pub fn problem(&self) -> Option<String> {
         let Wanted { op, name, goal, .. } = &self.wanted;
         let goal = (*goal)?;
-        match self.median() {
-            None => Some(format!("{name}: nothing measured (no marks {op} seen)")),
-            Some(median) if median > goal => Some(format!("{name}: {} is more than {}", number(median), number(goal))),
+        match self.value() {
+            None => Some(format!("{name}: nothing measured (too few marks {op} seen)")),
+            Some(value) if value > goal => Some(format!("{name}: {} is more than {}", number(value), number(goal))),
             Some(_) => None,
         }
     }
@@ -130,7 +169,7 @@ impl Figure {
 
 /// Looks the `wanted` figures up in `report`.
 pub fn figures(report: &Report, wanted: &[Wanted]) -> Vec<Figure> {
-    let find = |op| report.intervals.iter().find(|interval| interval.op == op).copied();
+    let find = |op| report.intervals.iter().find(|interval| interval.op == op).cloned();
     wanted.iter().map(|wanted| Figure { wanted: wanted.clone(), interval: find(wanted.op) }).collect()
 }
 
@@ -147,20 +186,25 @@ impl fmt::Display for Table<'_> {
         )?;
         for figure in self.0 {
             let name = &figure.wanted.name;
-            let (Some(interval), Some(mean), Some(kernel)) = (figure.interval, figure.mean(), figure.kernel()) else {
+            let (Some(interval), Some(mean), Some(kernel)) = (&figure.interval, figure.mean(), figure.kernel()) else {
                 writeln!(f, "{name:<34} {:>8}", "none")?;
                 continue;
             };
-            write!(
-                f,
-                "{name:<34} {:>8} {:>12} {:>8} {:>12} {:>12} {:>12}",
-                interval.times,
-                number(mean),
-                number(kernel),
-                interval.min,
-                interval.median,
-                interval.max
-            )?;
+            if figure.wanted.measure == Measure::Median {
+                write!(
+                    f,
+                    "{name:<34} {:>8} {:>12} {:>8} {:>12} {:>12} {:>12}",
+                    interval.times,
+                    number(mean),
+                    number(kernel),
+                    interval.min,
+                    interval.median,
+                    interval.max
+                )?;
+            } else {
+                let value = figure.value().map_or_else(|| "none".to_owned(), number);
+                write!(f, "{name:<34} {:>8} {value:>12} {:>8} {:>12} {:>12} {:>12}", "", "", "", "", "")?;
+            }
             match figure.wanted.goal {
                 Some(goal) if figure.problem().is_none() => writeln!(f, " {:>12}  met", number(goal))?,
                 Some(goal) => writeln!(f, " {:>12}  MISSED", number(goal))?,
@@ -190,12 +234,13 @@ mod tests {
                 min: 1500,
                 median: 1600,
                 max: 2500,
+                first: vec![2500, 1500],
             }],
         }
     }
 
     fn wanted(op: u8, goal: Option<f64>) -> Wanted {
-        Wanted { op, name: format!("op {op}"), per: 65536, goal }
+        Wanted { op, name: format!("op {op}"), per: 65536, goal, measure: Measure::Median }
     }
 
     #[test]
@@ -214,6 +259,20 @@ mod tests {
         let figures = figures(&report(), &[wanted(4, Some(1.0)), wanted(5, None)]);
         assert!(figures[0].problem().is_some());
         assert!(figures[1].problem().is_none());
+    }
+
+    #[test]
+    fn single_intervals_and_ratios_have_goals_too() {
+        let with = |measure, goal| Wanted { per: 1, measure, ..wanted(3, Some(goal)) };
+        let wanted = [
+            with(Measure::Nth(2), 1500.0),
+            with(Measure::Ratio(2, 1), 0.5),
+            with(Measure::PerKernel, 1.25),
+            with(Measure::PerKernel, 1.34),
+            with(Measure::Nth(3), 1500.0),
+        ];
+        let problems: Vec<_> = figures(&report(), &wanted).iter().map(|figure| figure.problem().is_some()).collect();
+        assert_eq!(problems, [false, true, true, false, true]);
     }
 
     #[test]

@@ -51,6 +51,9 @@ impl Count {
     }
 }
 
+/// So many intervals of one number are reported one by one.
+const LISTED: usize = 2048;
+
 /// All intervals of one number.
 #[derive(Clone, Debug, Default)]
 struct Interval {
@@ -88,6 +91,8 @@ impl Marks {
     pub(crate) fn report(&self, total: Count) -> String {
         let mut text = format!("{{\n  \"total\": {},\n  \"intervals\": [", json(total));
         for (index, (op, interval)) in self.closed.iter().enumerate() {
+            let first: Vec<String> = interval.all.iter().take(LISTED).map(u64::to_string).collect();
+            let first = first.join(", ");
             let mut all = interval.all.clone();
             all.sort_unstable();
             let (Some(min), Some(median), Some(max)) = (all.first(), all.get((all.len() - 1) / 2), all.last()) else {
@@ -98,7 +103,7 @@ impl Marks {
             // Writing to a string does not fail.
             let _ = write!(
                 text,
-                "{comma}\n    {{ \"op\": {op}, \"times\": {times}, \"sum\": {sum}, \"min\": {min}, \"median\": {median}, \"max\": {max} }}"
+                "{comma}\n    {{ \"op\": {op}, \"times\": {times}, \"sum\": {sum}, \"min\": {min}, \"median\": {median}, \"max\": {max}, \"first\": [{first}] }}"
             );
         }
         text.push_str("\n  ]\n}\n");
@@ -144,7 +149,7 @@ mod tests {
         assert_eq!(
             marks.report(at(40, 9)),
             "{\n  \"total\": { \"user\": 40, \"kernel\": 9 },\n  \"intervals\": [\n    \
-             { \"op\": 3, \"times\": 2, \"sum\": { \"user\": 6, \"kernel\": 3 }, \"min\": 2, \"median\": 2, \"max\": 7 }\n  ]\n}\n"
+             { \"op\": 3, \"times\": 2, \"sum\": { \"user\": 6, \"kernel\": 3 }, \"min\": 2, \"median\": 2, \"max\": 7, \"first\": [7, 2] }\n  ]\n}\n"
         );
     }
 

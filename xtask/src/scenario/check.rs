@@ -153,7 +153,17 @@ impl Checker<'_> {
         }
         let mut ops = BTreeSet::new();
         for measure in &run.measure {
-            if !ops.insert(*measure.op.get_ref()) {
+            let nth = measure.nth.as_ref().map(|nth| *nth.get_ref());
+            let relative_to = measure.relative_to.as_ref().map(|other| *other.get_ref());
+            if let Some(zero) = [&measure.nth, &measure.relative_to].into_iter().flatten().find(|n| *n.get_ref() == 0) {
+                self.add(Problem::new(zero.span(), "intervals are counted from 1"));
+            }
+            if let (None, Some(other)) = (nth, &measure.relative_to) {
+                self.add(
+                    Problem::new(other.span(), "which interval is it that is relative to this one?").help("add `nth`"),
+                );
+            }
+            if !ops.insert((*measure.op.get_ref(), nth, relative_to, measure.per_kernel)) {
                 let title = format!("op {} is measured twice", measure.op.get_ref());
                 self.add(Problem::new(measure.op.span(), title));
             }

@@ -85,6 +85,13 @@ pub(crate) struct Measure {
     pub(crate) per: Option<Spanned<u64>>,
     /// The most instructions per unit that count as right.
     pub(crate) goal: Option<f64>,
+    /// The interval of that number in the order of time, instead of the median.
+    pub(crate) nth: Option<Spanned<usize>>,
+    /// In units of the interval of that number.
+    pub(crate) relative_to: Option<Spanned<usize>>,
+    /// The mean, in units of the kernel's share of it.
+    #[serde(default)]
+    pub(crate) per_kernel: bool,
 }
 
 /// What is attached to the board.
