@@ -148,17 +148,22 @@ fn every_instruction_between_marks_is_counted() {
         let outcome = run(&[(RAM, &main), (OCM, &kernel)], icount, 30);
         assert_eq!(outcome.verdict, Verdict::Success, "{outcome:?}");
         let report = outcome.report.unwrap();
-        let interval = |op, times, user, kernel, min, max| Interval {
+        let interval = |op, user, kernel, min, max, first: &[u64]| Interval {
             op,
-            times,
+            times: first.len() as u64,
             sum: Count { user, kernel },
             min,
             median: min,
             max,
+            first: first.to_vec(),
         };
         assert_eq!(
             report.intervals,
-            [interval(7, 2, 40, 0, 10, 30), interval(8, 1, 200_002, 0, 200_002, 200_002), interval(9, 1, 3, 4, 7, 7)]
+            [
+                interval(7, 40, 0, 10, 30, &[10, 30]),
+                interval(8, 200_002, 0, 200_002, 200_002, &[200_002]),
+                interval(9, 3, 4, 7, 7, &[7])
+            ]
         );
         assert_eq!(report.total.kernel, 4);
         assert!(report.total.user > 200_000);
