@@ -1,6 +1,6 @@
 //! Does nothing: what a component costs at least.
 //!
-//! With a configuration, whatever it is, it stays; without one it ends at once.
+//! With the configuration `true` it stays; without one it ends at once.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use component::{Env, Error};
@@ -8,10 +8,11 @@ use component::{Env, Error};
 component::entry!(run);
 
 fn run(env: Env) -> Result<(), Error> {
-    if !env.config_text().is_empty() {
-        loop {
+    match env.config_text() {
+        b"" => Ok(()),
+        b"true" => loop {
             component::signal::wait();
-        }
+        },
+        _ => Err(Error::Invalid),
     }
-    Ok(())
 }
