@@ -53,6 +53,11 @@ impl Session {
         request()
     }
 
+    /// Its number, as [`ParentRequest::Close`] takes it.
+    pub fn number(&self) -> u32 {
+        self.id
+    }
+
     /// Closes the session; the donation is back when this returns.
     pub fn close(self) -> Result<(), Error> {
         drop(self.capability);

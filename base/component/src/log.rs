@@ -68,6 +68,10 @@ impl Line {
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
+            if character == '\n' {
+                self.flush(true);
+                continue;
+            }
             if self.text.push(character).is_err() {
                 self.flush(false);
                 let _ = self.text.push(character);
@@ -77,7 +81,7 @@ impl Write for Line {
     }
 }
 
-/// Writes one line.
+/// Writes a line, or several if the text has line ends.
 pub fn line(arguments: fmt::Arguments<'_>) {
     let mut line = Line { text: heapless::String::new() };
     let _ = line.write_fmt(arguments);

@@ -388,10 +388,15 @@ impl Hardware {
         brought(call_for_cap(self.0.slot(), &request.encode(), &[account.slot()])?)
     }
 
-    /// Where a contiguous dataspace lies for a DMA engine.
-    pub fn bus_address(&self, dataspace: &Dataspace) -> Result<u32, Error> {
-        let answer = call(self.0.slot(), &HardwareRequest::BusAddress.encode(), &[dataspace.slot()])?;
-        answer.word(0).ok_or(Error::Invalid)
+    /// Makes a contiguous dataspace for a DMA engine, and tells where the engine finds it. `payer` may be any capability that a client has sent: only
+    /// core looks at it, and refuses what is no account.
+    pub fn dma_buffer(&self, payer: u32, bytes: u32) -> Result<(Dataspace, u32), Error> {
+        let (answer, capability) =
+            call_for_cap(self.0.slot(), &HardwareRequest::DmaBuffer { bytes }.encode(), &[payer])?;
+        match (answer.words(), capability) {
+            ([bytes, address], Some(capability)) => Ok((Dataspace { capability, bytes: *bytes }, *address)),
+            _ => Err(Error::Invalid),
+        }
     }
 }
 

@@ -254,8 +254,12 @@ protocol! {
             /// GIC interrupt number.
             number,
         },
-        /// Where a contiguous dataspace lies for a DMA engine. Caps: the dataspace. Answer: the physical address.
-        BusAddress = 66,
+        /// Makes a contiguous dataspace for a DMA engine. Caps: the account that pays. Answer: its size, its bus address; the
+        /// dataspace.
+        DmaBuffer = 66 {
+            /// Size in bytes, rounded up to a power of two of at least 4096.
+            bytes,
+        },
     }
 }
 

@@ -12,7 +12,7 @@ use component::{Account, Attached, Capability, Dataspace, Env, Error, Hardware, 
 use core::ptr::NonNull;
 use heapless::Vec;
 use mmio::Mmio;
-use session::core::{CONTIGUOUS, WRITE};
+use session::core::WRITE;
 use session::devices::DevicesRequest;
 use session::{Label, Message, Service};
 use zelkova_devices::config::Config;
@@ -41,6 +41,8 @@ struct Client<'a> {
     label: Label,
     account: Account,
     devices: Vec<Device<'a>, DEVICES>,
+    /// It has asked for a device that it may not have. That is said once, so that nobody fills the log by asking.
+    denied: bool,
 }
 
 fn run(env: Env) -> Result<(), Error> {
@@ -76,7 +78,7 @@ impl<'a> Server for Manager<'a> {
 
     fn open(&mut self, request: &OpenRequest, account: Account) -> Result<Client<'a>, Error> {
         self.config.policy(&request.label).ok_or(Error::Denied)?;
-        Ok(Client { label: request.label.clone(), account, devices: Vec::new() })
+        Ok(Client { label: request.label.clone(), account, devices: Vec::new(), denied: false })
     }
 
     fn close(&mut self, _: Client<'a>) {
@@ -107,10 +109,8 @@ impl<'a> Server for Manager<'a> {
                 Ok(self.send(handler, &[]))
             }
             DevicesRequest::DmaBuffer { bytes } => {
-                let payer = received.map(Account::from_capability);
-                let account = payer.as_ref().unwrap_or(&client.account);
-                let memory = account.create_dataspace(bytes, CONTIGUOUS)?;
-                let address = self.hardware.bus_address(&memory)?;
+                let payer = received.as_ref().map_or(client.account.slot(), Capability::slot);
+                let (memory, address) = self.hardware.dma_buffer(payer, bytes)?;
                 let bytes = memory.bytes();
                 Ok(self.send(memory.into_capability(), &[address, bytes]))
             }
@@ -135,7 +135,9 @@ fn device_of<'c, 'a>(client: &'c Client<'a>, number: u32) -> Result<&'c Device<'
 impl<'a> Manager<'a> {
     fn find(&mut self, client: &mut Client<'a>, name: &str) -> Result<Answer, Error> {
         let device = self.config.device(&client.label, name, self.tree).map_err(|denied| {
-            log!("{} asks for `{name}`: {denied}", client.label.as_str());
+            if !core::mem::replace(&mut client.denied, true) {
+                log!("{} asks for `{name}`: {denied}", client.label.as_str());
+            }
             Error::Denied
         })?;
         self.slcr.enable(&device).map_err(|error| {

@@ -5,6 +5,7 @@
 //! in a boot module that core writes to.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+use core::fmt::Write;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -14,7 +15,7 @@ use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log,
 use heapless::{Deque, Vec};
 use mmio::Mmio;
 use session::core::WRITE;
-use session::log::LogRequest;
+use session::log::{LogRequest, Printable};
 use session::{Label, Message, Service, Text, devices};
 use zelkova_uart::{Driver, Events, SetUpError};
 
@@ -143,7 +144,8 @@ impl Printer {
             self.push(label.as_str());
             self.push("] ");
         }
-        self.push(text);
+        // Room for the text is enough: what is shown is not longer.
+        let _ = write!(self, "{}", Printable(text));
         self.unfinished = (!end).then_some(client);
         if end {
             self.push("\r\n");
@@ -167,6 +169,13 @@ impl Printer {
             at = at.wrapping_add(1);
         }
         read.store(at, Ordering::Relaxed);
+    }
+}
+
+impl Write for Printer {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        self.push(text);
+        Ok(())
     }
 }
 

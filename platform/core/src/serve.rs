@@ -6,9 +6,10 @@
 
 use ledger::Quota;
 use session::core::{
-    AccountInfo, AccountRequest, DataspaceRequest, DomainRequest, DomainStatus, HardwareRequest, ThreadRequest,
-    fault_name,
+    AccountInfo, AccountRequest, CONTIGUOUS, DataspaceRequest, DomainRequest, DomainStatus, HardwareRequest,
+    ThreadRequest, fault_name,
 };
+use session::log::Printable;
 use session::{Error, Label, Message};
 
 use crate::domains::{FAULT_BADGE, MAX_PRIORITY, PARENT_BADGE, ThreadArguments};
@@ -459,10 +460,12 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             HardwareRequest::Irq { number } => {
                 Ok((heapless::Vec::new(), Some(system.interrupt(own(caps, 0)?, number)?)))
             }
-            HardwareRequest::BusAddress => match system.dataspace(own(caps, 0)?)?.kind {
-                Kind::Contiguous(address) => Ok(words(&[address])),
-                _ => Err(Error::Invalid),
-            },
+            HardwareRequest::DmaBuffer { bytes } => {
+                let key = system.create_dataspace(own(caps, 0)?, bytes, CONTIGUOUS)?;
+                let dataspace = system.dataspace(key)?;
+                let Kind::Contiguous(address) = dataspace.kind else { return Err(Error::Kernel) };
+                Ok((heapless::Vec::from_iter([dataspace.bytes, address]), dataspace.master))
+            }
         }
     }
 
@@ -512,21 +515,6 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             *rom = Some(key);
         }
         Ok((key, module.bytes))
-    }
-}
-
-/// A component's text without what could control a terminal.
-struct Printable<'a>(&'a str);
-
-impl core::fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for part in self.0.split_inclusive(char::is_control) {
-            match part.strip_suffix(|last: char| last.is_control() && last != '\t') {
-                Some(printable) => write!(f, "{printable}.")?,
-                None => f.write_str(part)?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -132,22 +132,26 @@ fn a_dataspace_consists_of_the_largest_frames_that_fit() {
 }
 
 #[test]
-fn contiguous_memory_is_where_the_bus_address_says() {
+fn memory_for_a_dma_engine_is_where_the_bus_address_says() {
     let mut ground = Ground::new();
     let mut core = ground.start();
     let init = core.start_init(16 * MIB, 200);
-    let dataspace = core.create_dataspace(init.account, 3 * MIB, CONTIGUOUS).unwrap();
-    let (words, _) = core.hardware(HardwareRequest::BusAddress, &[dataspace]).unwrap();
+    let answer = core.hardware(HardwareRequest::DmaBuffer { bytes: 3 * MIB - 5 }, &[init.account]);
+    let words = answer.clone().unwrap().0;
+    assert_eq!(words[0], 4 * MIB);
+    let dataspace = core.badge(answer).unwrap();
     let [address, _] = core.attach(init.domain, dataspace, 0, WRITE).unwrap();
     let directory = directory(&core, init.domain);
     for megabyte in 0..4 {
         let mapped = core.kernel().translate(directory, address + megabyte * MIB);
-        assert_eq!(mapped, Some((20, words[0] + megabyte * MIB)));
+        assert_eq!(mapped, Some((20, words[1] + megabyte * MIB)));
     }
-    let scattered = core.create_dataspace(init.account, PAGE, 0).unwrap();
-    refused(&mut core, Error::Invalid, |core| core.hardware(HardwareRequest::BusAddress, &[scattered]));
-    refused(&mut core, Error::Invalid, |core| core.hardware(HardwareRequest::BusAddress, &[init.account]));
-    refused(&mut core, Error::Invalid, |core| core.hardware(HardwareRequest::BusAddress, &[]));
+    let buffer = HardwareRequest::DmaBuffer { bytes: PAGE };
+    refused(&mut core, Error::Invalid, |core| core.hardware(buffer, &[dataspace]));
+    refused(&mut core, Error::Invalid, |core| core.hardware(buffer, &[init.domain]));
+    refused(&mut core, Error::Invalid, |core| core.hardware(buffer, &[]));
+    let large = HardwareRequest::DmaBuffer { bytes: 20 * MIB };
+    refused(&mut core, Error::OutOfRam, |core| core.hardware(large, &[init.account]));
 }
 
 fn directory(core: &Core<'_>, domain: u32) -> Slot {
