@@ -8,7 +8,7 @@ use session::Message;
 use session::echo::{ECHO, EchoRequest};
 
 /// Clients at a time.
-const SESSIONS: usize = 4;
+const SESSIONS: usize = 64;
 /// Signal of all clients.
 const PING: u32 = 1;
 

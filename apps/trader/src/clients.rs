@@ -94,3 +94,27 @@ pub(crate) fn orphan() -> Result<(), Error> {
     log!("all deaths are survived");
     Ok(())
 }
+
+/// Is denied whatever it should not have, and goes on.
+pub(crate) fn denied() -> Result<(), Error> {
+    let before = balance()?;
+    let wishes = [
+        ("no route leads to it", Service::Hardware),
+        ("no route leads to it either", Service::Block),
+        ("the server's policy does not know this component", Service::Devices),
+    ];
+    for (why, service) in wishes {
+        let request = Open { ram: 8 * PAGE, caps: 4, ..Open::new(service) };
+        match open(&request).err() {
+            Some(Error::Denied) => log!("ok: {service:?} is denied, because {why}: {}", Error::Denied),
+            other => return check_refused(why, other.map_or(Ok(()), Err), Error::Denied),
+        }
+        check("the donation is back", balance()? == before)?;
+        let session = open_vault(KEPT + 8 * PAGE, 4)?;
+        ask(&session, VaultRequest::Keep { bytes: KEPT })?;
+        session.close()?;
+        check("it works as before", balance()? == before)?;
+    }
+    log!("was denied {} times and goes on", wishes.len());
+    Ok(())
+}

@@ -35,6 +35,8 @@ enum Role {
     Refund,
     /// Waits for a vault that dies.
     Orphan,
+    /// Is denied whatever it should not have, and goes on.
+    Denied,
     /// Asks its parent for more.
     Ask,
     /// Holds what it was granted until it is asked to yield.
@@ -67,6 +69,7 @@ fn run(env: Env) -> Result<(), Error> {
         Role::Upgrade => clients::upgrade(),
         Role::Refund => clients::refund(),
         Role::Orphan => clients::orphan(),
+        Role::Denied => clients::denied(),
         Role::Ask => quota::ask([config.ram, config.caps]),
         Role::Hold => quota::hold([config.ram, config.caps]),
         Role::Deaf => quota::deaf([config.ram, config.caps]),
