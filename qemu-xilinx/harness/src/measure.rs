@@ -81,10 +81,8 @@ pub struct Wanted {
     /// The largest acceptable figure, for the median: timer ticks and other components that happen to fall into a few of the intervals depend on
     /// the host's clock, and do not count.
     pub goal: Option<f64>,
-<<<<<<< HEAD
     /// What of the intervals has to meet it.
     pub measure: Measure,
-=======
     /// Another figure that this one is held against; it takes the place of a goal.
     pub like: Option<Like>,
 }
@@ -96,7 +94,6 @@ pub struct Like {
     pub op: u8,
     /// Percent of the other one's median that this one's may be more.
     pub percent: f64,
->>>>>>> 744edd7 (exhaust and denied: every road to exhaust an account ends in a refusal that its neighbour does not notice)
 }
 
 /// A number that has the same meaning in every program.
@@ -183,11 +180,7 @@ impl Figure {
 
 /// Looks the `wanted` figures up in `report`.
 pub fn figures(report: &Report, wanted: &[Wanted]) -> Vec<Figure> {
-<<<<<<< HEAD
     let find = |op| report.intervals.iter().find(|interval| interval.op == op).cloned();
-    wanted.iter().map(|wanted| Figure { wanted: wanted.clone(), interval: find(wanted.op) }).collect()
-=======
-    let find = |op| report.intervals.iter().find(|interval| interval.op == op).copied();
     let figure = |wanted: &Wanted| {
         let mut wanted = wanted.clone();
         if let Some(Like { op, percent }) = wanted.like {
@@ -198,7 +191,6 @@ pub fn figures(report: &Report, wanted: &[Wanted]) -> Vec<Figure> {
         Figure { interval: find(wanted.op), wanted }
     };
     wanted.iter().map(figure).collect()
->>>>>>> 744edd7 (exhaust and denied: every road to exhaust an account ends in a refusal that its neighbour does not notice)
 }
 
 /// The figures as a table, one line each.
@@ -268,21 +260,17 @@ mod tests {
     }
 
     fn wanted(op: u8, goal: Option<f64>) -> Wanted {
-<<<<<<< HEAD
-        Wanted { op, name: format!("op {op}"), per: 65536, goal, measure: Measure::Median }
-=======
-        Wanted { op, name: format!("op {op}"), per: 65536, goal, like: None }
+        Wanted { op, name: format!("op {op}"), per: 65536, goal, measure: Measure::Median, like: None }
     }
 
     #[test]
     fn a_figure_can_be_held_against_another() {
         let mut report = report();
-        report.intervals.push(Interval { op: 4, median: 1680, ..report.intervals[0] });
+        report.intervals.push(Interval { op: 4, median: 1680, ..report.intervals[0].clone() });
         let like = |op, other, percent| Wanted { like: Some(Like { op: other, percent }), ..wanted(op, None) };
         let figures = figures(&report, &[like(4, 3, 5.0), like(4, 3, 4.9), like(3, 4, 0.0), like(3, 9, 5.0)]);
         let problems: Vec<bool> = figures.iter().map(|figure| figure.problem().is_some()).collect();
         assert_eq!(problems, [false, true, false, true]);
->>>>>>> 744edd7 (exhaust and denied: every road to exhaust an account ends in a refusal that its neighbour does not notice)
     }
 
     #[test]

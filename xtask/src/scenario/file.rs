@@ -85,7 +85,6 @@ pub(crate) struct Measure {
     pub(crate) per: Option<Spanned<u64>>,
     /// The most instructions per unit that count as right.
     pub(crate) goal: Option<f64>,
-<<<<<<< HEAD
     /// The interval of that number in the order of time, instead of the median.
     pub(crate) nth: Option<Spanned<usize>>,
     /// In units of the interval of that number.
@@ -93,7 +92,6 @@ pub(crate) struct Measure {
     /// The mean, in units of the kernel's share of it.
     #[serde(default)]
     pub(crate) per_kernel: bool,
-=======
     /// Another figure that this one is held against, instead of a goal.
     pub(crate) like: Option<Like>,
 }
@@ -106,7 +104,6 @@ pub(crate) struct Like {
     pub(crate) op: u8,
     /// Percent that it may be more.
     pub(crate) percent: f64,
->>>>>>> 744edd7 (exhaust and denied: every road to exhaust an account ends in a refusal that its neighbour does not notice)
 }
 
 /// What is attached to the board.

@@ -14,11 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::judge::{Expectation, Pattern, Rules};
-<<<<<<< HEAD
-use harness::measure::{Measure as Kind, WELL_KNOWN, Wanted};
-=======
-use harness::measure::{Like, WELL_KNOWN, Wanted};
->>>>>>> 744edd7 (exhaust and denied: every road to exhaust an account ends in a refusal that its neighbour does not notice)
+use harness::measure::{Like, Measure as Kind, WELL_KNOWN, Wanted};
 use harness::recipe::Recipe;
 
 use crate::diagnostic::Report;
@@ -164,16 +160,13 @@ fn wanted(measure: &file::Measure) -> Wanted {
         name: measure.name.clone().or(known.map(|known| known.name.to_owned())).unwrap_or_default(),
         per: measure.per.as_ref().map(|per| *per.get_ref()).or(known.map(|known| known.per)).unwrap_or(1),
         goal: measure.goal,
-<<<<<<< HEAD
         measure: match (&measure.nth, &measure.relative_to, measure.per_kernel) {
             (_, _, true) => Kind::PerKernel,
             (Some(nth), Some(other), _) => Kind::Ratio(*nth.get_ref(), *other.get_ref()),
             (Some(nth), None, _) => Kind::Nth(*nth.get_ref()),
             (None, ..) => Kind::Median,
         },
-=======
         like: measure.like.map(|like| Like { op: like.op, percent: like.percent }),
->>>>>>> 744edd7 (exhaust and denied: every road to exhaust an account ends in a refusal that its neighbour does not notice)
     }
 }
 
