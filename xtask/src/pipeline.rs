@@ -18,13 +18,15 @@ use loader::pack::{Inputs, pack};
 use crate::progress::Step;
 use crate::scenario::Scenario;
 use crate::setup::Toolchain;
-use crate::workspace::{TARGET, Workspace};
+use crate::workspace::Workspace;
 
 /// The variable that tells the build scripts of the target's crates which kernel they are for.
 const PREFIX: &str = "ZELKOVA_SEL4_PREFIX";
 /// Programs of the system itself that are boot modules: core starts `init`, and every component enters the kernel
 /// through `vdso`.
-const SYSTEM_MODULES: [&str; 2] = ["vdso", "init"];
+const SYSTEM_MODULES: [&str; 2] = [GATE, "init"];
+/// The program through which every component enters the kernel.
+pub(crate) const GATE: &str = "vdso";
 /// The module with the devicetree.
 const DEVICETREE: &str = "zedboard.dtb";
 
@@ -75,7 +77,7 @@ impl<'a> Pipeline<'a> {
 
     /// Where the unstripped `program` is, with symbols for a debugger.
     pub(crate) fn program(&self, program: &str) -> PathBuf {
-        self.workspace.target.join(TARGET).join("release").join(program)
+        self.workspace.program(program)
     }
 
     /// Builds `scenario` and returns the file that the board starts.

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use harness::backtrace::Backtraces;
 use harness::board::{Board, Outcome, Plugin};
 use harness::card;
 use harness::emulator_log::AllowList;
@@ -12,7 +13,7 @@ use harness::judge::{Pattern, Verdict};
 use harness::measure::{self, Figure, Table};
 use harness::sums;
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{GATE, Pipeline};
 use crate::scenario::Scenario;
 use crate::workspace::Workspace;
 
@@ -115,7 +116,9 @@ impl<'a> Built<'a> {
             None => None,
         };
         let mut log_error = None;
-        let outcome = board.run(rules, &allow_list(workspace)?, |text| {
+        let mut backtraces = Backtraces::new(|program: &str| workspace.program(program), &workspace.root, &[GATE]);
+        let explain = |text: &str| backtraces.line(text);
+        let outcome = board.run(rules, &allow_list(workspace)?, explain, |text| {
             if let Some(log) = &mut log
                 && let Err(error) = writeln!(log, "{text}")
             {

@@ -97,6 +97,11 @@ impl Workspace {
         self.root.join("scenarios")
     }
 
+    /// Where the unstripped `program` for the board is.
+    pub(crate) fn program(&self, program: &str) -> PathBuf {
+        self.target.join(TARGET).join("release").join(program)
+    }
+
     /// Where what is built for scenarios goes.
     pub(crate) fn output(&self) -> PathBuf {
         self.target.join("zelkova")

@@ -243,6 +243,14 @@ impl Domain {
         session::core::DomainStatus::from_words(answer.words()).ok_or(Error::Invalid)
     }
 
+    /// Reads a child's memory from `address`, a multiple of 4, on: a few words, up to the end of the page at most.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is nothing that can be read.
+    pub fn read(&self, address: u32) -> Result<Message, Error> {
+        call(self.slot(), &DomainRequest::Read { address }.encode(), &[])
+    }
+
     /// Signals `notification` when a child's state changes.
     pub fn on_change(&self, notification: u32) -> Result<(), Error> {
         call(self.slot(), &DomainRequest::OnChange.encode(), &[notification]).map(drop)

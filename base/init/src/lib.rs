@@ -25,6 +25,7 @@ mod children;
 mod clock;
 pub mod description;
 mod exchange;
+mod faults;
 pub mod lifecycle;
 mod program;
 mod quota;
@@ -231,9 +232,11 @@ impl Init {
     fn look_for_faults(&mut self) {
         for index in 0..self.children.len() {
             let Some(child) = self.children.get(index).filter(|child| child.state == State::Running) else { continue };
-            let status = child.instance.as_ref().map(|instance| instance.domain.status());
-            if status.is_some_and(|status| status.is_ok_and(|status| status.faults > 0)) {
+            let Some(domain) = child.instance.as_ref().map(|instance| &instance.domain) else { continue };
+            let Ok(status) = domain.status() else { continue };
+            if status.faults > 0 {
                 log!("{} has faulted and is stopped", child.component.name);
+                faults::print(&child.component.name, &child.component.binary, domain, &status);
                 self.end(index, End::Fault);
             }
         }

@@ -206,6 +206,12 @@ protocol! {
         HangUp = 80,
         /// Lets those threads of the domain go on that wait for the answer to a call whose capability is gone; the call fails. Parent only.
         Wake = 81,
+        /// Reads its memory, as for a backtrace; parent only. Answer: up to [`READ_WORDS`] words, fewer at the end of a page. Only RAM and
+        /// boot modules that are attached in pages of 4096 bytes can be read.
+        Read = 90 {
+            /// Address of the first word, a multiple of 4.
+            address,
+        },
     }
 }
 
@@ -263,6 +269,11 @@ protocol! {
     }
 }
 
+/// Most words that one `Read` of a domain answers.
+pub const READ_WORDS: usize = 30;
+/// Registers in [`DomainStatus::registers`]: r0 to r15, then CPSR.
+pub const REGISTERS: usize = 17;
+
 /// What became of a domain, as words of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DomainStatus {
@@ -272,35 +283,63 @@ pub struct DomainStatus {
     pub fault: u32,
     /// Its instruction address.
     pub instruction: u32,
-    /// Its data address.
+    /// Its data address; for a capability or a system call its number.
     pub address: u32,
+    /// The thread that took it: 0 is the main thread, the others count in the order in which they were made.
+    pub thread: u32,
+    /// That thread's registers: r0 to r15, then CPSR.
+    pub registers: [u32; REGISTERS],
 }
 
 impl DomainStatus {
     /// The words of the answer.
-    pub fn to_words(self) -> [u32; 4] {
-        [self.faults, self.fault, self.instruction, self.address]
+    pub fn to_words(self) -> [u32; 5 + REGISTERS] {
+        let mut words = [0; 5 + REGISTERS];
+        let head = [self.faults, self.fault, self.instruction, self.address, self.thread];
+        for (word, value) in words.iter_mut().zip(head.into_iter().chain(self.registers)) {
+            *word = value;
+        }
+        words
     }
 
     /// From the words of an answer.
     pub fn from_words(words: &[u32]) -> Option<Self> {
-        let [faults, fault, instruction, address] = *words else { return None };
-        Some(Self { faults, fault, instruction, address })
+        let [faults, fault, instruction, address, thread, registers @ ..] = words else { return None };
+        Some(Self {
+            faults: *faults,
+            fault: *fault,
+            instruction: *instruction,
+            address: *address,
+            thread: *thread,
+            registers: registers.try_into().ok()?,
+        })
     }
 }
 
 /// Kinds of faults in [`DomainStatus::fault`].
 pub mod fault {
-    /// No mapping at the data address, or not for that access.
+    /// No mapping at the data address.
     pub const DATA: u32 = 1;
-    /// No mapping at the instruction address, or not executable.
+    /// No mapping at the instruction address.
     pub const FETCH: u32 = 2;
     /// A capability that does not exist was used.
     pub const CAPABILITY: u32 = 3;
     /// An unknown system call.
     pub const SYSTEM_CALL: u32 = 4;
-    /// An exception: undefined instruction, alignment, breakpoint.
-    pub const EXCEPTION: u32 = 5;
+    /// An undefined instruction, or one that user mode may not execute.
+    pub const UNDEFINED: u32 = 5;
+    /// A data access that the instruction demands to be aligned, and was not.
+    pub const ALIGNMENT: u32 = 6;
+    /// A write to memory that may only be read.
+    pub const READ_ONLY: u32 = 7;
+    /// An instruction fetch from memory that holds data.
+    pub const EXECUTE: u32 = 8;
+    /// A data access just below the thread's stack.
+    pub const STACK: u32 = 9;
+    /// A read of memory that may not be read.
+    pub const PROTECTED: u32 = 10;
+    /// The bus or the memory behind it has refused the access.
+    pub const BUS: u32 = 11;
 }
 
 /// A fault's name.
@@ -310,7 +349,13 @@ pub fn fault_name(kind: u32) -> &'static str {
         fault::FETCH => "instruction fetch fault",
         fault::CAPABILITY => "use of a missing capability",
         fault::SYSTEM_CALL => "unknown system call",
-        fault::EXCEPTION => "undefined instruction or other exception",
+        fault::UNDEFINED => "undefined instruction",
+        fault::ALIGNMENT => "unaligned access",
+        fault::READ_ONLY => "write to read-only memory",
+        fault::EXECUTE => "execution of data",
+        fault::STACK => "stack overflow",
+        fault::PROTECTED => "access to protected memory",
+        fault::BUS => "bus error",
         _ => "unknown fault",
     }
 }

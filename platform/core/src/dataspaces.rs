@@ -262,6 +262,7 @@ impl<K: Kernel> System<'_, K> {
             dataspace,
             address,
             bytes,
+            offset,
             runs: [Run::NONE; REGION_RUNS],
             tables: None,
             in_domain: Links::default(),
@@ -480,7 +481,7 @@ impl<K: Kernel> System<'_, K> {
     }
 
     pub(crate) fn drop_region(&mut self, key: Key) -> Result<()> {
-        let Region { domain, dataspace, address, bytes, runs, tables, in_domain, in_dataspace } =
+        let Region { domain, dataspace, address, bytes, runs, tables, in_domain, in_dataspace, .. } =
             match self.store.get_mut(key) {
                 Some(Object::Region(region)) => Region {
                     tables: region.tables.take(),

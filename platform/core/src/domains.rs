@@ -74,6 +74,13 @@ impl<K: Kernel> System<'_, K> {
         };
         self.kernel.assign_asid(self.piece(directory)?.slot)?;
         let label = self.insert(account, Object::Label(label))?;
+        let faults = match self.insert(account, Object::Faults(DomainStatus::default())) {
+            Ok(faults) => faults,
+            Err(error) => {
+                self.remove(label)?;
+                return Err(error);
+            }
+        };
         let domain = Domain {
             label,
             directory,
@@ -86,13 +93,15 @@ impl<K: Kernel> System<'_, K> {
             windows: [None; WINDOWS],
             masters: [None; 3],
             on_change: None,
-            status: DomainStatus::default(),
+            faults,
+            threads_made: 0,
             priority: MAX_PRIORITY,
             first,
         };
         let key = match self.insert(account, Object::Domain(domain)) {
             Ok(key) => key,
             Err(error) => {
+                self.remove(faults)?;
                 self.remove(label)?;
                 return Err(error);
             }
@@ -104,6 +113,7 @@ impl<K: Kernel> System<'_, K> {
                 for master in masters {
                     self.drop_master(master);
                 }
+                self.remove(faults)?;
                 self.remove(label)?;
                 self.remove(key)?;
                 Err(error)
@@ -167,16 +177,6 @@ impl<K: Kernel> System<'_, K> {
         Ok(())
     }
 
-    /// Notes a fault and lets the parent know. The thread stays stopped.
-    pub fn fault(&mut self, domain: Key, fault: DomainStatus) -> Result<()> {
-        let object = self.domain_mut(domain)?;
-        object.status = DomainStatus { faults: object.status.faults.saturating_add(1), ..fault };
-        if let Some(notification) = object.on_change {
-            self.kernel.signal(notification);
-        }
-        Ok(())
-    }
-
     /// Suspends all threads of a domain.
     pub fn stop_domain(&mut self, domain: Key) -> Result<()> {
         let mut at = self.domain(domain)?.threads;
@@ -218,7 +218,16 @@ impl<K: Kernel> System<'_, K> {
         let ipc_frame = self.frame_at(domain, arguments.ipc_buffer)?;
         let cnode = self.cnode_of(domain)?;
         let tcb = self.make_piece(payer, PieceKind::Tcb)?;
-        let thread = Thread { domain, tcb, master: None, links: Links::default(), stopped: false };
+        let thread = Thread {
+            domain,
+            tcb,
+            master: None,
+            links: Links::default(),
+            stopped: false,
+            number: self.domain(domain)?.threads_made,
+            stack: arguments.registers[1],
+            faults: None,
+        };
         let key = match self.insert(payer, Object::Thread(thread)) {
             Ok(key) => key,
             Err(error) => {
@@ -230,7 +239,9 @@ impl<K: Kernel> System<'_, K> {
             let domain = self.domain(domain)?;
             (self.piece(domain.directory)?.slot, self.piece(domain.notification)?.slot, domain.threads.is_none())
         };
-        let next = self.domain_mut(domain)?.threads.replace(key);
+        let object = self.domain_mut(domain)?;
+        object.threads_made = object.threads_made.saturating_add(1);
+        let next = object.threads.replace(key);
         self.thread_mut(key)?.links.next = next;
         if let Some(next) = next {
             self.thread_mut(next)?.links.previous = Some(key);
@@ -245,7 +256,7 @@ impl<K: Kernel> System<'_, K> {
             priority: arguments.priority,
             registers: arguments.registers,
         };
-        let started = self.start(domain, payer, key, &start, main.then_some(notification));
+        let started = self.start(payer, key, &start, main.then_some(notification));
         match started {
             Ok(()) => {
                 if parent {
@@ -260,24 +271,17 @@ impl<K: Kernel> System<'_, K> {
         }
     }
 
-    fn start(
-        &mut self,
-        domain: Key,
-        payer: Key,
-        key: Key,
-        start: &ThreadStart,
-        notification: Option<Slot>,
-    ) -> Result<()> {
+    fn start(&mut self, payer: Key, key: Key, start: &ThreadStart, notification: Option<Slot>) -> Result<()> {
         let master = self.make_master(payer, key.badge())?;
         self.thread_mut(key)?.master = Some(master);
         if let Some(notification) = notification {
             self.kernel.bind_notification(start.tcb, notification)?;
         }
         self.kernel.start_thread(start)?;
-        // Last, because core cannot take it out of the domain's slot again. The thread does not run before core has answered.
+        // The thread does not run before core has answered.
         if start.fault_slot != slot::FAULT {
-            let [_, _, faults] = self.domain(domain)?.masters;
-            let faults = faults.ok_or(Error::Kernel)?;
+            let faults = self.make_master(payer, key.badge() | FAULT_BADGE)?;
+            self.thread_mut(key)?.faults = Some(faults);
             self.kernel.grant(faults, start.cnode, start.fault_slot).map_err(|Refused| Error::Busy)?;
         }
         Ok(())
@@ -349,9 +353,9 @@ impl<K: Kernel> System<'_, K> {
     }
 
     fn unlink_thread(&mut self, key: Key) -> Result<()> {
-        let (domain, tcb, links, master) = {
+        let (domain, tcb, links, master, faults) = {
             let thread = self.thread_mut(key)?;
-            (thread.domain, thread.tcb, thread.links, thread.master.take())
+            (thread.domain, thread.tcb, thread.links, thread.master.take(), thread.faults.take())
         };
         match links.previous {
             Some(previous) => self.thread_mut(previous)?.links.next = links.next,
@@ -362,6 +366,7 @@ impl<K: Kernel> System<'_, K> {
         }
         self.drop_piece(tcb)?;
         self.drop_master(master);
+        self.drop_master(faults);
         self.remove(key)?;
         Ok(())
     }
@@ -403,6 +408,7 @@ impl<K: Kernel> System<'_, K> {
         }
         let Object::Domain(domain) = self.remove(key)? else { return Err(Error::Kernel) };
         self.remove(domain.label)?;
+        self.remove(domain.faults)?;
         let always = [domain.cnode, domain.directory, domain.notification];
         for piece in always.into_iter().chain(domain.endpoint) {
             self.drop_piece(piece)?;

@@ -9,6 +9,8 @@
 
 use core::num::NonZeroU32;
 
+use session::core::REGISTERS;
+
 /// Log2 of the first level's slots.
 pub const TOP_BITS: u8 = 12;
 /// Bits of a capability pointer that the second level resolves.
@@ -164,6 +166,10 @@ pub trait Kernel {
     /// The capability pointer that a thread calls, if it stands at a call: it is about to make it, or waits for its end.
     fn calls(&mut self, tcb: Slot) -> Result<Option<u32>, Refused>;
     fn set_priority(&mut self, tcb: Slot, priority: u8) -> Result<(), Refused>;
+    /// A thread's registers: r0 to r15, then CPSR.
+    fn registers(&mut self, tcb: Slot) -> Result<[u32; REGISTERS], Refused>;
+    /// Reads words of a frame that is not mapped through this capability, from an offset within its first page.
+    fn read(&mut self, frame: Slot, offset: usize, words: &mut [u32]) -> Result<(), Refused>;
     /// Makes the handler of a GIC interrupt.
     fn interrupt(&mut self, number: u32, to: Slot) -> Result<(), Refused>;
     fn signal(&mut self, notification: Slot);

@@ -24,6 +24,7 @@ pub mod buddy;
 mod dataspaces;
 mod devices;
 pub mod domains;
+pub mod faults;
 pub mod kernel;
 pub mod log;
 pub mod memory;

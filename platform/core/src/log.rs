@@ -3,7 +3,7 @@
 //! # Theory of operation
 //!
 //! Core writes its own lines, and those of components that have no better place, to a console: the board's UART, which it drives
-//! itself. When a driver takes the UART over, it cannot; so every line also goes to a ring in one page
+//! itself. When a driver takes the UART over, it cannot; so every line also goes to a ring in a few pages
 //! of memory that the driver can attach as the boot module `core-log`. Core is the only writer: word 0 counts all bytes ever
 //! written. The reader keeps its own count in word 1, so that core can print the rest when the driver is gone.
 
@@ -16,8 +16,10 @@ use session::Label;
 pub const MODULE: &str = "core-log";
 /// Words of the ring before its text.
 pub const HEADER_WORDS: usize = 2;
+/// Bytes of the ring: room for what is said about several faults before the driver gets to run.
+pub const RING_BYTES: u32 = 16 * 1024;
 /// Bytes of text in the ring.
-pub const TEXT_BYTES: u32 = 4096 - HEADER_WORDS as u32 * 4;
+pub const TEXT_BYTES: u32 = RING_BYTES - HEADER_WORDS as u32 * 4;
 
 /// Where lines go when no driver has taken over.
 pub trait Console {
@@ -41,7 +43,7 @@ impl<'a, C: Console> Log<'a, C> {
         Self { console, ring: None, released: false }
     }
 
-    /// Also writes to a ring: one page of words.
+    /// Also writes to a ring of [`RING_BYTES`].
     pub fn set_ring(&mut self, ring: &'a [AtomicU32]) {
         self.ring = Some(ring);
     }
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_the_driver_missed_is_printed_when_it_is_gone() {
-        let ring: Vec<AtomicU32> = (0..1024).map(|_| AtomicU32::new(0)).collect();
+        let ring: Vec<AtomicU32> = (0..RING_BYTES / 4).map(|_| AtomicU32::new(0)).collect();
         let mut log = Log::new(Screen::default());
         log.set_ring(&ring);
         let label = Label::new("core").unwrap();
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_lies_gets_nothing_printed() {
-        let ring: Vec<AtomicU32> = (0..1024).map(|_| AtomicU32::new(0)).collect();
+        let ring: Vec<AtomicU32> = (0..RING_BYTES / 4).map(|_| AtomicU32::new(0)).collect();
         let mut log = Log::new(Screen::default());
         log.set_ring(&ring);
         log.released = true;

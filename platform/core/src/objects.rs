@@ -39,6 +39,8 @@ pub enum Object {
     Domain(Domain),
     /// A domain's label.
     Label(session::Label),
+    /// A domain's faults so far.
+    Faults(session::core::DomainStatus),
     /// Which megabytes of 256 are taken in a domain.
     Window(Window),
     /// A thread.
@@ -272,6 +274,8 @@ pub struct Region {
     pub address: u32,
     /// Mapped bytes.
     pub bytes: u32,
+    /// Where in the dataspace it begins, in bytes.
+    pub offset: u32,
     /// Capabilities of the mapped frames, in the order of their addresses.
     pub runs: [Run; REGION_RUNS],
     /// Page tables that exist for this region alone.
@@ -308,8 +312,10 @@ pub struct Domain {
     pub masters: [Option<Slot>; 3],
     /// Its parent's notification.
     pub on_change: Option<Slot>,
-    /// Faults so far.
-    pub status: session::core::DomainStatus,
+    /// Its faults so far.
+    pub faults: Key,
+    /// Threads made so far.
+    pub threads_made: u32,
     /// Highest priority of its threads.
     pub priority: u8,
     /// Whether it may see boot modules and hardware.
@@ -336,6 +342,12 @@ pub struct Thread {
     pub links: Links,
     /// Stopped by request.
     pub stopped: bool,
+    /// Number in the domain: 0 is the main thread.
+    pub number: u32,
+    /// Initial stack pointer.
+    pub stack: u32,
+    /// Core's capability that its faults come through, unless they come through the domain's.
+    pub faults: Option<Slot>,
 }
 
 /// An interrupt handler.

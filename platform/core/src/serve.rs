@@ -7,12 +7,13 @@
 use ledger::Quota;
 use session::core::{
     AccountInfo, AccountRequest, CONTIGUOUS, DataspaceRequest, DomainRequest, DomainStatus, HardwareRequest,
-    ThreadRequest, fault_name,
+    READ_WORDS, ThreadRequest, fault_name,
 };
 use session::log::Printable;
 use session::{Error, Label, Message};
 
-use crate::domains::{FAULT_BADGE, MAX_PRIORITY, PARENT_BADGE, ThreadArguments};
+use crate::domains::{MAX_PRIORITY, PARENT_BADGE, ThreadArguments};
+use crate::faults::Fault;
 use crate::kernel::{Kernel, Slot};
 use crate::log::{Console, Log};
 use crate::objects::{Memory as Kind, Object, PieceKind};
@@ -56,7 +57,7 @@ pub struct Answer {
 }
 
 /// Words of an answer and its capability.
-type Reply = (heapless::Vec<u32, 9>, Option<Slot>);
+type Reply = (heapless::Vec<u32, 32>, Option<Slot>);
 
 /// Core with everything that requests can reach.
 pub struct Server<'a, K, C> {
@@ -135,22 +136,18 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         }
     }
 
-    /// Notes a fault that came through a domain's fault capability.
-    pub fn fault(&mut self, badge: u32, status: DomainStatus) {
-        let Some(domain) = Key::from_badge(badge & !FAULT_BADGE) else { return };
-        let Ok(label) = self.system.label(domain) else { return };
-        self.log.line(
-            label,
-            format_args!(
-                "fault: {} at {:#010x}, address {:#010x}",
-                fault_name(status.fault),
-                status.instruction,
-                status.address
-            ),
-        );
+    /// Notes a fault that came through a domain's or a thread's fault capability.
+    pub fn fault(&mut self, badge: u32, fault: Fault) {
+        let noted = self.system.faulter(badge, fault.instruction).and_then(|(domain, thread)| {
+            let status = self.system.fault(domain, thread, fault)?;
+            Ok((self.system.label(domain)?, status))
+        });
+        // A message that is nobody's fault is nobody's business.
+        let Ok((label, DomainStatus { fault, instruction, address, thread, .. })) = noted else { return };
+        let name = fault_name(fault);
+        let text = format_args!("fault: {name} at {instruction:#010x}, address {address:#010x}, thread {thread}");
+        self.log.line(label, text);
         self.wake_log_reader();
-        // The domain was found a moment ago.
-        let _ = self.system.fault(domain, status);
     }
 
     /// Answers a request.
@@ -255,6 +252,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         let allowed = match request {
             DomainRequest::Grant { .. }
             | DomainRequest::Status
+            | DomainRequest::Read { .. }
             | DomainRequest::Stop
             | DomainRequest::OnChange
             | DomainRequest::HangUp
@@ -302,7 +300,12 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 let key = self.system.create_thread(domain, payer, &arguments, parent)?;
                 Ok((heapless::Vec::new(), self.system.thread(key)?.master))
             }
-            DomainRequest::Status => Ok(words(&system.domain(domain)?.status.to_words())),
+            DomainRequest::Status => Ok(words(&system.status(domain)?.to_words())),
+            DomainRequest::Read { address } => {
+                let mut content = [0; READ_WORDS];
+                let count = system.read(domain, address, &mut content)?;
+                Ok(words(content.get(..count).unwrap_or(&[])))
+            }
             DomainRequest::OnChange => {
                 system.on_change(domain, other(caps, 0)?)?;
                 Ok(Reply::default())

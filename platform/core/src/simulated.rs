@@ -18,6 +18,8 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
+use session::core::REGISTERS;
+
 use crate::kernel::{Access, CAP_PAGE_BITS, Kernel, Object, Refused, SECOND_BITS, Slot, TOP_BITS, ThreadStart};
 
 /// First address of the kernel.
@@ -124,6 +126,8 @@ pub(crate) struct Simulated {
     pub(crate) signals: u32,
     /// Threads that wait for the end of a call, and the slot that they call.
     calling: HashMap<ObjectId, u32>,
+    /// Registers of threads, where a test has set them.
+    registers: HashMap<ObjectId, [u32; REGISTERS]>,
 }
 
 impl Simulated {
@@ -142,6 +146,7 @@ impl Simulated {
             complaints: Vec::new(),
             signals: 0,
             calling: HashMap::new(),
+            registers: HashMap::new(),
         };
         kernel.root = kernel.put_thing(Body::CNode { bits: TOP_BITS }, TOP_BITS + 4, 0);
         // Held by core's own thread control block.
@@ -170,6 +175,14 @@ impl Simulated {
     pub(crate) fn refuse_after(&mut self, calls: Option<u32>) {
         self.refuse_in = calls;
         self.refused = None;
+    }
+
+    /// Sets the program counter of a thread.
+    pub(crate) fn set_counter(&mut self, tcb: Slot, counter: u32) {
+        let tcb = self.object(tcb, "TCB").unwrap();
+        let mut registers = [0; REGISTERS];
+        registers[15] = counter;
+        self.registers.insert(tcb, registers);
     }
 
     /// What is in a slot.
@@ -839,6 +852,22 @@ impl Kernel for Simulated {
     fn set_priority(&mut self, tcb: Slot, _priority: u8) -> Result<(), Refused> {
         self.enter("set priority")?;
         self.object(tcb, "TCB").map(drop)
+    }
+
+    fn registers(&mut self, tcb: Slot) -> Result<[u32; REGISTERS], Refused> {
+        self.enter("read registers")?;
+        let tcb = self.object(tcb, "TCB")?;
+        Ok(self.registers.get(&tcb).copied().unwrap_or_default())
+    }
+
+    fn read(&mut self, frame: Slot, offset: usize, words: &mut [u32]) -> Result<(), Refused> {
+        self.enter("read memory")?;
+        self.object(frame, "frame")?;
+        if offset + size_of_val(words) > 1 << PAGE_BITS {
+            return self.complain(format!("words beyond the page at {offset:#x}"));
+        }
+        words.fill(0);
+        Ok(())
     }
 
     fn interrupt(&mut self, number: u32, to: Slot) -> Result<(), Refused> {

@@ -15,6 +15,7 @@
 //! What this does not do: choose who may ask for what. A capability to an object is the right to use it.
 
 use ledger::{OutOf, Quota};
+use session::core::DomainStatus;
 use session::{Error, Label};
 
 use crate::buddy::{Block, CHUNK_BITS, Failure, PAGE_BITS};
@@ -146,6 +147,7 @@ impl<'a, K: Kernel> System<'a, K> {
         thread, thread_mut, Thread, Thread;
         device, device_mut, Device, Device;
         header, header_mut, Header, Header;
+        faults, faults_mut, Faults, DomainStatus;
     }
 
     /// The first account.

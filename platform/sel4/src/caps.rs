@@ -111,6 +111,37 @@ impl UserContext {
         Self(words)
     }
 
+    /// r0 to r15, then CPSR.
+    #[allow(clippy::indexing_slicing, reason = "offsets within the same structure, evaluated at compile time")]
+    pub const fn registers(&self) -> [u32; 17] {
+        const ORDER: [u32; 17] = [
+            USER_CONTEXT_R0,
+            USER_CONTEXT_R1,
+            USER_CONTEXT_R2,
+            USER_CONTEXT_R3,
+            USER_CONTEXT_R4,
+            USER_CONTEXT_R5,
+            USER_CONTEXT_R6,
+            USER_CONTEXT_R7,
+            USER_CONTEXT_R8,
+            USER_CONTEXT_R9,
+            USER_CONTEXT_R10,
+            USER_CONTEXT_R11,
+            USER_CONTEXT_R12,
+            USER_CONTEXT_SP,
+            USER_CONTEXT_R14,
+            USER_CONTEXT_PC,
+            USER_CONTEXT_CPSR,
+        ];
+        let mut registers = [0; ORDER.len()];
+        let mut index = 0;
+        while index < ORDER.len() {
+            registers[index] = self.0[ORDER[index] as usize];
+            index += 1;
+        }
+        registers
+    }
+
     /// Number of the system call and the capability pointer that it was made on, if the thread stands at one.
     #[allow(clippy::indexing_slicing, reason = "offsets within the same structure, evaluated at compile time")]
     pub const fn system_call(&self) -> (u32, u32) {

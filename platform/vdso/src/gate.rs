@@ -69,10 +69,16 @@ macro_rules! enter {
             global_asm!(
                 ".global {name}",
                 "{name}:",
+                ".cfi_sections .debug_frame",
+                ".cfi_startproc",
                 "push {{r7, lr}}",
+                ".cfi_def_cfa_offset 8",
+                ".cfi_offset lr, -4",
+                ".cfi_offset r7, -8",
                 "mvn r7, #{complement}",
                 "swi 0",
                 "pop {{r7, pc}}",
+                ".cfi_endproc",
                 name = sym $name,
                 complement = const !$number,
             );

@@ -137,13 +137,20 @@ impl Board {
         command
     }
 
-    /// Boots the board and judges it; `line` gets every console line as it arrives.
+    /// Boots the board and judges it; `line` gets every console line as it arrives. `explain` says what is to be added behind a line: that is
+    /// shown and judged like the console's own lines.
     ///
     /// # Errors
     ///
     /// [`Error`] when the emulator cannot be started or its files cannot be read. What happens on
     /// the board is never an error but a [`Verdict`].
-    pub fn run(&self, rules: Rules, allow: &AllowList, mut line: impl FnMut(&str)) -> Result<Outcome, Error> {
+    pub fn run(
+        &self,
+        rules: Rules,
+        allow: &AllowList,
+        mut explain: impl FnMut(&str) -> Vec<String>,
+        mut line: impl FnMut(&str),
+    ) -> Result<Outcome, Error> {
         catch_interrupts();
         let scratch = tempfile::Builder::new()
             .prefix("zelkova-")
@@ -168,10 +175,16 @@ impl Board {
 
         let mut judge = Judge::new(rules);
         let mut console = Vec::new();
-        let mut take = |text: String, judge: Option<&mut Judge>| {
-            line(&text);
-            let verdict = judge.and_then(|judge| judge.line(&text));
-            console.push(text);
+        let mut take = |text: String, mut judge: Option<&mut Judge>| {
+            let explained = explain(&text);
+            let mut verdict = None;
+            for text in std::iter::once(text).chain(explained) {
+                line(&text);
+                if let (None, Some(judge)) = (&verdict, &mut judge) {
+                    verdict = judge.line(&text);
+                }
+                console.push(text);
+            }
             verdict
         };
         let mut verdict = loop {

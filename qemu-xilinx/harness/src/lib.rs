@@ -16,13 +16,15 @@
 //!    few seconds is killed with SIGKILL, because a wedged main loop ignores SIGTERM.
 //! 5. [`emulator_log`] compares what the emulator logged about missing devices and guest errors with
 //!    the allow-list; a line that nobody has explained spoils a success.
-//! 6. [`measure`] reads the instruction counts that the plugin wrote.
+//! 6. [`backtrace`] turns what the board prints about a fault into function names, files and lines.
+//! 7. [`measure`] reads the instruction counts that the plugin wrote.
 //!
 //! The harness never asserts on wall-clock time; the deadline only bounds a run that hangs. It does
 //! not know what the programs on the board are: rules, card and program file come from outside.
 
 #![forbid(unsafe_code)]
 
+pub mod backtrace;
 pub mod board;
 pub mod card;
 pub mod emulator_log;

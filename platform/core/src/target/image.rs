@@ -5,6 +5,7 @@ use core::sync::atomic::AtomicU32;
 
 use sel4::{BootInfo, Cap, Page};
 use zelkova_core::kernel::{Access, Kernel, Refused, Slot};
+use zelkova_core::log::RING_BYTES;
 use zelkova_core::memory::Memory;
 
 use super::kernel::Sel4;
@@ -28,8 +29,8 @@ pub(super) static CONSOLE_PAGE: SparePage = SparePage(UnsafeCell::new([0; PAGE])
 pub(super) static COPY_PAGE: SparePage = SparePage(UnsafeCell::new([0; PAGE]));
 
 #[repr(C, align(4096))]
-struct LogPage([AtomicU32; PAGE / 4]);
-static LOG_PAGE: LogPage = LogPage([const { AtomicU32::new(0) }; PAGE / 4]);
+struct LogPages([AtomicU32; RING_BYTES as usize / 4]);
+static LOG_PAGES: LogPages = LogPages([const { AtomicU32::new(0) }; RING_BYTES as usize / 4]);
 
 struct MemoryCell(UnsafeCell<Memory>);
 // SAFETY: `memory` hands out the only reference, once, to the only thread.
@@ -52,9 +53,9 @@ impl SparePage {
     }
 }
 
-/// The ring of core's log, and the slot of its frame.
+/// The ring of core's log, and the slot of its first frame.
 pub(super) fn log_ring(boot_info: BootInfo) -> (&'static [AtomicU32], Slot) {
-    (&LOG_PAGE.0, frame_of(boot_info, LOG_PAGE.0.as_ptr().addr()))
+    (&LOG_PAGES.0, frame_of(boot_info, LOG_PAGES.0.as_ptr().addr()))
 }
 
 /// Slot of the frame that the kernel mapped at an address of the image.
@@ -94,5 +95,21 @@ pub(super) fn write(kernel: &mut Sel4, frame: Slot, offset: usize, bytes: &[u8])
     let to = core::ptr::with_exposed_provenance_mut::<u8>(COPY_PAGE.address() + offset);
     // SAFETY: a writeable page is mapped there, the range was checked to lie within it, and no reference to it exists.
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    Cap::<Page>::new(frame.pointer()).unmap().map_err(|_| Refused)
+}
+
+/// Reads words of a frame that is not mapped through this capability, through the copy page.
+pub(super) fn read(kernel: &mut Sel4, frame: Slot, offset: usize, words: &mut [u32]) -> Result<(), Refused> {
+    if !offset.is_multiple_of(4) || offset + size_of_val(words) > PAGE {
+        return Err(Refused);
+    }
+    let access = Access { write: false, execute: false, cached: true };
+    kernel.map(frame, kernel.own_directory(), COPY_PAGE.address() as u32, access)?;
+    let from = core::ptr::with_exposed_provenance::<u32>(COPY_PAGE.address() + offset);
+    for (index, word) in words.iter_mut().enumerate() {
+        // SAFETY: a readable page is mapped there, the range was checked to be aligned and to lie within it. A component may write to the page at the
+        // same time: the read is volatile, and any word is as good as another.
+        *word = unsafe { from.add(index).read_volatile() };
+    }
     Cap::<Page>::new(frame.pointer()).unmap().map_err(|_| Refused)
 }

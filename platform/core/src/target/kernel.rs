@@ -4,6 +4,7 @@ use sel4::{
     AsidPool, CNode, Cap, Error, IrqControl, Notification, Page, PageDirectory, PageTable, Tcb, Untyped, UserContext,
     constants as c,
 };
+use session::core::REGISTERS;
 use zelkova_core::kernel::{Access, CAP_PAGE_BITS, Kernel, Object, Refused, SECOND_BITS, Slot, ThreadStart};
 
 /// Bits that address a slot of the first level.
@@ -184,6 +185,15 @@ impl Kernel for Sel4 {
 
     fn set_priority(&mut self, tcb: Slot, priority: u8) -> Result<(), Refused> {
         checked(cap::<Tcb>(tcb).set_priority(priority))
+    }
+
+    fn registers(&mut self, tcb: Slot) -> Result<[u32; REGISTERS], Refused> {
+        let context = cap::<Tcb>(tcb).read_registers(false, 0, c::USER_CONTEXT_WORDS).map_err(|_| Refused)?;
+        Ok(context.registers())
+    }
+
+    fn read(&mut self, frame: Slot, offset: usize, words: &mut [u32]) -> Result<(), Refused> {
+        super::image::read(self, frame, offset, words)
     }
 
     fn interrupt(&mut self, number: u32, to: Slot) -> Result<(), Refused> {

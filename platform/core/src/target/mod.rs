@@ -16,10 +16,11 @@ use core::cell::UnsafeCell;
 
 use abi::Info;
 use sel4::syscalls::{self, Registers};
-use sel4::{BootInfo, Fault, constants as c};
+use sel4::{BootInfo, Fault as KernelFault, constants as c};
 use session::Message;
-use session::core::{DomainStatus, fault};
+use session::core::fault;
 use zelkova_core::domains::FAULT_BADGE;
+use zelkova_core::faults::Fault;
 use zelkova_core::serve::{Answer, Capability};
 
 use self::start::Started;
@@ -113,16 +114,16 @@ fn load(slot: u32, message: &Message, capability: Option<u32>) -> Registers {
     registers
 }
 
-fn decode_fault(incoming: &Registers) -> DomainStatus {
+fn decode_fault(incoming: &Registers) -> Fault {
     let word = |index: usize| incoming.words.get(index).copied().unwrap_or_else(|| syscalls::word(index));
-    let (fault, instruction, address) = match Fault::decode(incoming.info.label(), word) {
-        Fault::Vm { ip, address, fetch, .. } => (if fetch { fault::FETCH } else { fault::DATA }, ip, address),
-        Fault::Cap { ip, address } => (fault::CAPABILITY, ip, address),
-        Fault::UnknownSyscall { ip, number } => (fault::SYSTEM_CALL, ip, number),
-        Fault::UserException { ip, number } => (fault::EXCEPTION, ip, number),
-        Fault::Other(_) => (0, 0, 0),
+    let (kind, instruction, address) = match KernelFault::decode(incoming.info.label(), word) {
+        KernelFault::Vm { ip, address, fetch, status } => return Fault::access(ip, address, fetch, status),
+        KernelFault::Cap { ip, address } => (fault::CAPABILITY, ip, address),
+        KernelFault::UnknownSyscall { ip, number } => (fault::SYSTEM_CALL, ip, number),
+        KernelFault::UserException { ip, number } => (fault::UNDEFINED, ip, number),
+        KernelFault::Other(_) => (0, 0, 0),
     };
-    DomainStatus { faults: 0, fault, instruction, address }
+    Fault { kind, instruction, address }
 }
 
 const _: () = assert!(c::SLOT_BITS == 4, "the sizes of core's own CNodes assume slots of 16 bytes");

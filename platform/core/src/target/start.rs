@@ -15,7 +15,7 @@ use session::{Error, Label};
 use zelkova_core::buddy::{Block, CHUNK_BITS, PAGE_BITS};
 use zelkova_core::domains::ThreadArguments;
 use zelkova_core::kernel::{Kernel, Object, SECOND_BITS, Slot, TOP_BITS};
-use zelkova_core::log::Log;
+use zelkova_core::log::{Log, RING_BYTES};
 use zelkova_core::memory::{CHUNK_NODE_BITS, Memory};
 use zelkova_core::serve::{HARDWARE_BADGE, MODULES, Module, Places, Server};
 use zelkova_core::store::{Key, Store};
@@ -128,7 +128,7 @@ pub(super) fn start(boot_info: BootInfo) -> Result<Started, StartError> {
     let mut server = Server::new(system, Log::new(console), modules, places, label);
     let (ring, frame) = image::log_ring(boot_info);
     server.log.set_ring(ring);
-    let rom = server.system.create_rom(frame, PAGE).map_err(|error| StartError::Step("log", error))?;
+    let rom = server.system.create_rom(frame, RING_BYTES).map_err(|error| StartError::Step("log", error))?;
     server.set_log_rom(rom).map_err(|error| StartError::Step("log", error))?;
     server.prepare_roms().map_err(|error| StartError::Step("boot modules", error))?;
     server.say(format_args!("Zelkova on seL4, {} boot modules", modules.len()));

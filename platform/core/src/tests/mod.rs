@@ -478,7 +478,7 @@ impl Books {
         let masters: Vec<Option<Slot>> = match object {
             Object::Account(account) => vec![account.master],
             Object::Dataspace(dataspace) => vec![dataspace.master],
-            Object::Thread(thread) => vec![thread.master],
+            Object::Thread(thread) => vec![thread.master, thread.faults],
             Object::Domain(domain) => domain.masters.into_iter().chain([domain.on_change]).collect(),
             _ => Vec::new(),
         };
@@ -524,7 +524,12 @@ impl Books {
                 self.caps(owner, 1);
             }
             Object::Device(device) if !device.slot.is_top() => self.slots(owner, device.slot, 1),
-            Object::Header(_) | Object::Free(_) | Object::Label(_) | Object::Window(_) | Object::Device(_) => {}
+            Object::Header(_)
+            | Object::Free(_)
+            | Object::Label(_)
+            | Object::Faults(_)
+            | Object::Window(_)
+            | Object::Device(_) => {}
         }
     }
 }

@@ -458,7 +458,7 @@ fn a_thread_lives_in_its_domain() {
     assert_eq!(core.kernel().running(), 2);
     let cnode = cnode(&core, domain);
     let fault = core.kernel().granted(cnode, 20).unwrap();
-    assert_eq!(fault.badge, key(domain).badge() | crate::domains::FAULT_BADGE);
+    assert_eq!(fault.badge, key(second).badge() | crate::domains::FAULT_BADGE);
     core.thread(second, ThreadRequest::Suspend).unwrap();
     assert_eq!(core.kernel().running(), 1);
     core.thread(second, ThreadRequest::Resume).unwrap();
@@ -519,19 +519,96 @@ fn a_fault_is_told_to_the_parent() {
     core.server.empty(RECEIVE);
     refused(&mut core, Error::Invalid, |core| core.ask(child, &on_change, &[Capability::Other(RECEIVE)]));
     refused(&mut core, Error::Invalid, |core| core.ask(child, &on_change, &own(&[init.account])));
-    let status = session::core::DomainStatus { faults: 0, fault: 1, instruction: 0x18_0000, address: 0xdead_0000 };
-    core.server.fault(key(child).badge() | crate::domains::FAULT_BADGE, status);
+    let fault = crate::faults::Fault::access(0x18_0000, 0xdead_0000, false, 0x5);
+    core.server.fault(key(child).badge() | crate::domains::FAULT_BADGE, fault);
     assert_eq!(core.kernel().signals, 1);
     let (words, _) = core.domain(child, DomainRequest::Status, &[]).unwrap();
-    assert_eq!(words, [1, 1, 0x18_0000, 0xdead_0000]);
+    assert_eq!(words[..4], [1, 1, 0x18_0000, 0xdead_0000]);
     assert!(core.screen.0.borrow().contains("[init -> child] fault: data access fault at 0x00180000"));
-    core.server.fault(crate::domains::FAULT_BADGE, status);
-    core.server.fault(crate::domains::FAULT_BADGE | init.account, status);
+    core.server.fault(crate::domains::FAULT_BADGE, fault);
+    core.server.fault(crate::domains::FAULT_BADGE | init.account, fault);
     assert_eq!(core.kernel().signals, 1);
     let (_, signal) = core.domain(child, DomainRequest::Notification, &[]).unwrap();
     let signal = core.kernel().content(signal.unwrap()).unwrap();
     assert_eq!((signal.kind, signal.badge), ("notification", abi::PARENT_SIGNAL));
     core.audit();
+}
+
+#[test]
+fn the_faulting_thread_is_found_and_its_stack_is_known() {
+    use crate::domains::FAULT_BADGE;
+    use crate::faults::Fault;
+
+    let mut ground = Ground::new();
+    let mut core = ground.start();
+    let init = core.start_init(16 * MIB, 200);
+    let account = core.create_account(init.account, 2 * MIB, 50).unwrap();
+    let domain = core.create_domain(account, init.domain, "child", 5).unwrap();
+    let child = Component { account, domain };
+    core.attach_ipc_page(child);
+    let stack = core.create_dataspace(account, 16384, SMALL_PAGES).unwrap();
+    core.attach(domain, stack, 0x13_0000, WRITE).unwrap();
+    let ipc = abi::IPC_BASE as u32;
+    let threads: Vec<u32> = [0, 0, 9]
+        .into_iter()
+        .map(|slot| {
+            let request = DomainRequest::CreateThread {
+                entry: 0x18_0000,
+                stack: 0x13_4000,
+                argument: 0,
+                ipc_buffer: ipc,
+                priority: 100,
+                fault_slot: slot,
+            };
+            let answer = core.domain(domain, request, &[]);
+            core.badge(answer).unwrap()
+        })
+        .collect();
+    let shared = key(domain).badge() | FAULT_BADGE;
+    let mut fault = |badge: u32, address: u32| {
+        core.server.fault(badge, Fault::access(0x18_0040, address, false, 0x805));
+        let (words, _) = core.domain(domain, DomainRequest::Status, &[]).unwrap();
+        (words[1], words[4], words[5 + 15])
+    };
+    // Two threads share the domain's capability: neither stands there, so the main thread it is.
+    assert_eq!(fault(shared, 0x12_fffc), (session::core::fault::STACK, 0, 0));
+    assert_eq!(fault(shared, 0x13_4000), (session::core::fault::DATA, 0, 0));
+    assert_eq!(fault(shared, 0x11_ffff), (session::core::fault::DATA, 0, 0));
+    assert_eq!(fault(threads[2] | FAULT_BADGE, 0x12_0000), (session::core::fault::STACK, 2, 0));
+    let second = core.server.system.tcb(key(threads[1])).unwrap();
+    core.kernel().set_counter(second, 0x18_0040);
+    let mut fault = |badge: u32, address: u32| {
+        core.server.fault(badge, Fault::access(0x18_0040, address, false, 0x805));
+        let (words, _) = core.domain(domain, DomainRequest::Status, &[]).unwrap();
+        (words[0], words[4], words[5 + 15])
+    };
+    assert_eq!(fault(shared, 0), (5, 1, 0x18_0040));
+    let reader = core.domain(domain, DomainRequest::Read { address: 0x13_3fe0 }, &[]).unwrap();
+    assert_eq!(reader.0.len(), 8);
+    for address in [0x13_3fe2, 0x13_4000, 0xf000_0000] {
+        refused(&mut core, Error::Invalid, |core| core.domain(domain, DomainRequest::Read { address }, &[]));
+    }
+    let read = DomainRequest::Read { address: 0x13_0000 };
+    refused(&mut core, Error::Denied, |core| core.domain(domain & !PARENT_BADGE, read, &[]));
+    core.close(init.account, account).unwrap();
+    core.audit();
+}
+
+#[test]
+fn the_status_register_tells_the_kind_of_a_fault() {
+    use crate::faults::Fault;
+    use session::core::fault;
+
+    let kind = |fetch, status| Fault::access(0, 0, fetch, status).kind;
+    assert_eq!(kind(false, 0x001), fault::ALIGNMENT);
+    assert_eq!(kind(false, 0x807), fault::DATA);
+    assert_eq!(kind(false, 0x80f), fault::READ_ONLY);
+    assert_eq!(kind(false, 0x00f), fault::PROTECTED);
+    assert_eq!(kind(true, 0x00f), fault::EXECUTE);
+    assert_eq!(kind(true, 0x005), fault::FETCH);
+    // An asynchronous external abort, whose status has its highest bit apart.
+    assert_eq!(kind(false, 0x406), fault::BUS);
+    assert_eq!(kind(false, 0x008), fault::BUS);
 }
 
 #[test]

@@ -274,7 +274,7 @@ proptest! {
         core.start_init(4 * MIB, 100);
         for badge in badges {
             for badge in [badge, badge & 0xff, badge & 0xff | crate::domains::FAULT_BADGE] {
-                core.server.fault(badge, session::core::DomainStatus::default());
+                core.server.fault(badge, crate::faults::Fault::access(badge, badge, false, badge));
             }
         }
         core.audit();

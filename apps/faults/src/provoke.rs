@@ -1,0 +1,130 @@
+//! The faults themselves.
+//!
+//! Everything here is undefined behaviour as far as Rust is concerned, and done in assembler therefore: the address space that it destroys is this
+//! component's own.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use component::{Account, Attached, Domain, Error, NewThread, gate, signal};
+use session::core::{SMALL_PAGES, WRITE};
+
+use crate::Kind;
+
+/// An address that nothing is ever attached at.
+const NOWHERE: u32 = 0x10;
+/// An address of the kernel.
+const KERNEL: u32 = 0xf000_0000;
+/// What lies in r8 when the fault happens.
+const WITNESS: u32 = 0x5eed_1e55;
+const PAGE: u32 = 4096;
+
+static CONSTANT: u32 = 0x0bad_0bad;
+static VARIABLE: AtomicU32 = AtomicU32::new(0xe12f_ff1e);
+
+/// Reads a word at `address`.
+#[inline(never)]
+fn load(address: u32) {
+    // SAFETY: a load has no effect on this program other than its result, which is dropped; the fault that it is for ends the thread.
+    unsafe { asm!("ldr {0}, [{1}]", out(reg) _, in(reg) address, in("r8") WITNESS, options(nostack)) };
+}
+
+/// Writes a word at `address`.
+#[inline(never)]
+fn store(address: u32) {
+    // SAFETY: nothing can be written there: the fault ends the thread.
+    unsafe { asm!("str {0}, [{0}]", in(reg) address, in("r8") WITNESS, options(nostack)) };
+}
+
+/// Goes to `address`.
+#[inline(never)]
+fn jump(address: u32) {
+    // SAFETY: there is nothing to be executed: the fault ends the thread.
+    unsafe { asm!("blx {0}", in(reg) address, in("r8") WITNESS, out("lr") _, options(nostack)) };
+}
+
+/// Two words from an odd address.
+#[inline(never)]
+fn load_two(address: u32) {
+    // SAFETY: as in `load`.
+    unsafe {
+        asm!("ldrd r2, r3, [{0}]", in(reg) address, in("r8") WITNESS, out("r2") _, out("r3") _, options(nostack))
+    };
+}
+
+#[inline(never)]
+fn undefined() {
+    // SAFETY: the instruction is permanently undefined (ARM ARM A8.8.247): the fault ends the thread.
+    unsafe { asm!("udf #17", in("r8") WITNESS, options(nostack)) };
+}
+
+#[inline(never)]
+fn system_call() {
+    // SAFETY: the kernel knows no system call of that number: the fault ends the thread.
+    unsafe { asm!("mov r7, #99", "swi 0", in("r8") WITNESS, out("r7") _, options(nostack)) };
+}
+
+/// Calls itself until its stack is used up.
+#[inline(never)]
+fn deeper(depth: u32) -> u32 {
+    let mut frame = [depth; 16];
+    core::hint::black_box(&mut frame);
+    if depth == u32::MAX { 0 } else { deeper(depth + 1).wrapping_add(frame.iter().sum()) }
+}
+
+extern "C" fn second(address: u32) -> ! {
+    second_faults(address);
+    loop {
+        gate::yield_now();
+    }
+}
+
+#[inline(never)]
+fn second_faults(address: u32) {
+    load(address);
+    core::hint::black_box(());
+}
+
+/// Lets another thread read where nothing is.
+fn thread() -> Result<(), Error> {
+    let account = Account::own();
+    let memory = account.create_dataspace(2 * PAGE, SMALL_PAGES)?;
+    let attached = Attached::new(&memory, WRITE, None)?;
+    let buffer = attached.address() as u32;
+    let faults = component::Capability::reserve()?;
+    let _thread = Domain::own().create_thread(NewThread {
+        entry: (second as *const ()).addr() as u32,
+        stack: buffer + 2 * PAGE,
+        argument: NOWHERE,
+        ipc_buffer: buffer,
+        priority: 100,
+        fault_slot: faults.slot(),
+    })?;
+    loop {
+        signal::wait();
+    }
+}
+
+/// Does what `kind` says. Returns only if there was no fault.
+#[inline(never)]
+pub(crate) fn fault(kind: Kind) -> Result<(), Error> {
+    match kind {
+        Kind::Read => load(NOWHERE),
+        Kind::Write => store(NOWHERE),
+        Kind::Fetch => jump(NOWHERE),
+        Kind::Undefined => undefined(),
+        Kind::Unaligned => load_two((&raw const CONSTANT).addr() as u32 + 1),
+        Kind::Overflow => {
+            core::hint::black_box(deeper(0));
+        }
+        Kind::ReadOnly => store((&raw const CONSTANT).addr() as u32),
+        Kind::Execute => {
+            VARIABLE.fetch_add(0, Ordering::Relaxed);
+            jump(VARIABLE.as_ptr().addr() as u32);
+        }
+        Kind::Thread => thread()?,
+        Kind::SystemCall => system_call(),
+        Kind::Kernel => load(KERNEL),
+    }
+    Ok(())
+}
