@@ -11,6 +11,9 @@
 //! costs nothing, but is lost as soon as another call is taken. So none is; those of other clients wait in the endpoint's
 //! queue, in the order in which they came. This is for work that ends by itself and soon, such as a transfer of a device.
 //!
+//! Places for sessions are limited. A client, with all that hangs below it in the tree, gets one only while it holds fewer than there are left: alone
+//! it can take half of them, the next one half of the rest, and so on, so that none can shut the others out.
+//!
 //! Session requests of the parent come as a signal; the loop fetches and answers them. What a session needs is paid
 //! by the session's account.
 
@@ -137,6 +140,7 @@ impl<S> Sessions<'_, S> {
 
 struct Open<S> {
     request: u32,
+    label: Label,
     session: S,
     endpoint: Capability,
 }
@@ -296,11 +300,17 @@ fn open_session<S: Server>(
     open: &OpenRequest,
     account: Account,
 ) -> Result<u32, Error> {
+    let held = sessions.iter().flatten().filter(|other| other.label.shares_branch(&open.label)).count();
+    let free = sessions.iter().filter(|place| place.is_none()).count();
+    // Half of what is left at most: nobody can take the places of all others.
+    if held >= free {
+        return Err(Error::Busy);
+    }
     let (index, place) = sessions.iter_mut().enumerate().find(|(_, place)| place.is_none()).ok_or(Error::Busy)?;
     let endpoint = Capability::mint(slot::ENDPOINT, ENDPOINT_BADGE | index as u32)?;
     let session = server.open(open, account).map_err(insufficient)?;
     let slot = endpoint.slot();
-    *place = Some(Open { request, session, endpoint });
+    *place = Some(Open { request, label: open.label.clone(), session, endpoint });
     Ok(slot)
 }
 

@@ -82,6 +82,11 @@ impl Label {
         self.names().last().unwrap_or_default()
     }
 
+    /// Whether both lie in the same branch of the tree, right below its root: whoever is at the top of a branch answers for all of it.
+    pub fn shares_branch(&self, other: &Self) -> bool {
+        self.names().take(2).eq(other.names().take(2))
+    }
+
     /// Whether this label begins with all names of `prefix`.
     pub fn starts_with(&self, prefix: &Self) -> bool {
         match self.0.strip_prefix(prefix.as_str()) {
@@ -272,6 +277,14 @@ mod tests {
         assert!(label("init -> sd").ends_with(&label("sd")));
         assert!(!label("init -> my-sd").ends_with(&label("sd")));
         assert!(!label("init").ends_with(&label("init -> sd")));
+    }
+
+    #[test]
+    fn a_branch_is_what_hangs_on_one_child_of_the_root() {
+        assert!(label("init -> lab -> a").shares_branch(&label("init -> lab -> b -> c")));
+        assert!(label("init -> lab").shares_branch(&label("init -> lab -> b")));
+        assert!(!label("init -> lab").shares_branch(&label("init -> sd")));
+        assert!(!label("init").shares_branch(&label("init -> sd")));
     }
 
     fn pick<'p>(policies: &'p [(Selector, u8)], text: &str) -> Option<&'p u8> {
