@@ -185,6 +185,15 @@ pub(crate) fn answer(request: u32, result: Result<Option<u32>, Error>) -> Result
     .map(drop)
 }
 
+/// Tells the parent that threads of a priority have not run for too long; for its watchdog alone. 0: all run again. Returns how many
+/// components the parent has ended for that.
+///
+/// # Errors
+/// [`Error::Denied`]: the parent has another watchdog, or none.
+pub fn starving(priority: u32) -> Result<u32, Error> {
+    call(slot::PARENT, &ParentRequest::Starving { priority }.encode(), &[])?.word(0).ok_or(Error::Invalid)
+}
+
 /// Ends the component: never returns.
 pub fn exit(code: u32, last_word: &str) -> ! {
     let mut message = ParentRequest::Exit { code }.encode();

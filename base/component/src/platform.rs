@@ -261,6 +261,11 @@ impl Domain {
         call(self.slot(), &DomainRequest::Stop.encode(), &[]).map(drop)
     }
 
+    /// The highest priority of those threads of a child that want the processor; 0: all wait.
+    pub fn busy(&self) -> Result<u32, Error> {
+        call(self.slot(), &DomainRequest::Busy.encode(), &[])?.word(0).ok_or(Error::Invalid)
+    }
+
     /// A child's notification, to raise its parent signal.
     pub fn notification(&self) -> Result<Capability, Error> {
         brought(call_for_cap(self.slot(), &DomainRequest::Notification.encode(), &[])?)

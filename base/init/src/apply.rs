@@ -41,6 +41,7 @@ impl Init {
         self.description = self.description.wrapping_add(1);
         self.manager.clone_from(&description.header.manager);
         self.timer.clone_from(&description.header.timer);
+        self.watchdog.clone_from(&description.header.watchdog);
         let mut at = 0;
         for entry in description.entries() {
             at = match self.children.position_from(at, &entry.component.name) {

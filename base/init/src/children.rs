@@ -38,6 +38,10 @@ pub(crate) struct Child {
     pub(crate) named: u32,
     /// It could not be started when so many instances had been destroyed.
     pub(crate) unstartable: Option<u32>,
+    /// The highest priority at which it wanted the processor when that was last asked.
+    pub(crate) wanted: u32,
+    /// How often in a row it was found wanting the processor while others did not get it.
+    pub(crate) busy: u32,
     /// RAM and capabilities that it has asked for and not got.
     pub(crate) requested: [u32; 2],
     /// What is between it and init about quota.
@@ -181,6 +185,8 @@ impl Children {
             named,
             unstartable: None,
             requested: [0; 2],
+            wanted: 0,
+            busy: 0,
             trade: Trade::default(),
         };
         let index = match self.free.pop() {

@@ -38,6 +38,8 @@ pub struct Header {
     pub manager: Option<Name>,
     /// The component that init asks for the time; without it there is no back-off and no heartbeat.
     pub timer: Option<Name>,
+    /// The component that is believed when it says that others do not get the processor.
+    pub watchdog: Option<Name>,
 }
 
 /// One component and its configuration.

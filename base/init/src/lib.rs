@@ -32,6 +32,7 @@ mod quota;
 mod report;
 mod roms;
 mod sessions;
+mod starving;
 
 /// What init drives.
 mod platform {
@@ -78,6 +79,8 @@ struct Init {
     timer: Option<Name>,
     /// Whose report is the next description.
     manager: Option<Name>,
+    /// Who is believed when it says that others do not get the processor.
+    watchdog: Option<Name>,
     /// Number of the description in force.
     description: u32,
     /// The system is being taken down.
@@ -125,6 +128,7 @@ pub fn run(env: Env) -> Result<(), Error> {
         tick_signal: Signal::new(clock::TICK_SIGNAL).ok_or(Error::Invalid)?,
         timer: None,
         manager: None,
+        watchdog: None,
         description: 0,
         ending: false,
         look_for_end: true,
@@ -207,6 +211,7 @@ impl Init {
             }
             Some((ParentRequest::Next, _)) => Ok(Some(self.next(child))),
             Some((ParentRequest::Answer { request, status }, _)) => self.answer(child, request, status, received),
+            Some((ParentRequest::Starving { priority }, _)) => self.starving(child, priority),
             Some((ParentRequest::Submit { session, bytes }, _)) => self.submit(child, session, bytes),
             Some((ParentRequest::Update { session }, _)) => self.update(child, session),
             None => Err(Error::Invalid),

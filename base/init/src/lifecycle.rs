@@ -28,6 +28,8 @@ pub enum End {
     Bankrupt,
     /// It must yield what it was asked for, and does not.
     Unyielding,
+    /// It kept the processor from others.
+    Hog,
     /// It could not be started.
     Unstartable,
     /// A new description needs another instance of it.
@@ -43,7 +45,7 @@ impl End {
     pub fn is_failure(self) -> bool {
         match self {
             Self::Exit(code) => code != 0,
-            Self::Fault | Self::Silent | Self::Bankrupt | Self::Unyielding | Self::Unstartable => true,
+            Self::Fault | Self::Silent | Self::Bankrupt | Self::Unyielding | Self::Hog | Self::Unstartable => true,
             Self::Changed | Self::Removed | Self::Over => false,
         }
     }

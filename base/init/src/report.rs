@@ -76,6 +76,7 @@ impl fmt::Display for End {
             Self::Exit(code) => write!(f, "exit {code}"),
             Self::Fault => f.write_str("fault"),
             Self::Silent => f.write_str("silent"),
+            Self::Hog => f.write_str("hog"),
             Self::Bankrupt => f.write_str("bankrupt"),
             Self::Unyielding => f.write_str("unyielding"),
             Self::Unstartable => f.write_str("unstartable"),

@@ -204,6 +204,9 @@ protocol! {
         FreeMemory = 46,
         /// Takes the domain's endpoint away from everybody, the domain included: calls to it fail from now on; parent only.
         HangUp = 80,
+        /// Whether it wants the processor; parent only. Answer: the highest priority of its threads that neither wait for a message or a signal nor are
+        /// stopped; 0 if there is none.
+        Busy = 95,
         /// Lets those threads of the domain go on that wait for the answer to a call whose capability is gone; the call fails. Parent only.
         Wake = 81,
         /// Reads its memory, as for a backtrace; parent only. Answer: up to [`READ_WORDS`] words, fewer at the end of a page. Only RAM and

@@ -79,6 +79,11 @@ protocol! {
             /// Request number of the [`ServerEvent`].
             request,
         },
+        /// For the watchdog: threads of a priority have not run for too long. Answer: number of components that were ended for that.
+        Starving = 40 {
+            /// Highest priority of those that do not run; 0: all run again.
+            priority,
+        },
         /// Publishes what lies in the dataspace of a `Report` session.
         Submit = 16 {
             /// As `Open` answered.

@@ -227,6 +227,7 @@ impl<K: Kernel> System<'_, K> {
             number: self.domain(domain)?.threads_made,
             stack: arguments.registers[1],
             faults: None,
+            priority: arguments.priority,
         };
         let key = match self.insert(payer, Object::Thread(thread)) {
             Ok(key) => key,
@@ -349,7 +350,26 @@ impl<K: Kernel> System<'_, K> {
         }
         let tcb = self.tcb(thread)?;
         self.kernel.set_priority(tcb, priority as u8)?;
+        self.thread_mut(thread)?.priority = priority as u8;
         Ok(())
+    }
+
+    /// The highest priority of those threads of a domain that neither wait nor are stopped; 0 if there is none.
+    pub fn busy(&mut self, domain: Key) -> Result<u8> {
+        let mut highest = 0;
+        let mut at = self.domain(domain)?.threads;
+        while let Some(key) = at {
+            let (stopped, priority, next) = {
+                let thread = self.thread(key)?;
+                (thread.stopped, thread.priority, thread.links.next)
+            };
+            at = next;
+            let tcb = self.tcb(key)?;
+            if !stopped && priority > highest && !self.kernel.is_waiting(tcb)? {
+                highest = priority;
+            }
+        }
+        Ok(highest)
     }
 
     fn unlink_thread(&mut self, key: Key) -> Result<()> {

@@ -165,6 +165,8 @@ pub trait Kernel {
     fn resume(&mut self, tcb: Slot) -> Result<(), Refused>;
     /// The capability pointer that a thread calls, if it stands at a call: it is about to make it, or waits for its end.
     fn calls(&mut self, tcb: Slot) -> Result<Option<u32>, Refused>;
+    /// Whether a thread waits for a message or a signal, or is about to.
+    fn is_waiting(&mut self, tcb: Slot) -> Result<bool, Refused>;
     fn set_priority(&mut self, tcb: Slot, priority: u8) -> Result<(), Refused>;
     /// A thread's registers: r0 to r15, then CPSR.
     fn registers(&mut self, tcb: Slot) -> Result<[u32; REGISTERS], Refused>;

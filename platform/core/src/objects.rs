@@ -348,6 +348,8 @@ pub struct Thread {
     pub stack: u32,
     /// Core's capability that its faults come through, unless they come through the domain's.
     pub faults: Option<Slot>,
+    /// Its priority.
+    pub priority: u8,
 }
 
 /// An interrupt handler.

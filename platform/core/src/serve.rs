@@ -257,6 +257,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             | DomainRequest::OnChange
             | DomainRequest::HangUp
             | DomainRequest::Wake
+            | DomainRequest::Busy
             | DomainRequest::Notification => parent,
             DomainRequest::Rom
             | DomainRequest::Hardware
@@ -314,6 +315,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 system.hang_up(domain)?;
                 Ok(Reply::default())
             }
+            DomainRequest::Busy => Ok(words(&[system.busy(domain)?.into()])),
             DomainRequest::Wake => {
                 system.wake(domain)?;
                 Ok(Reply::default())

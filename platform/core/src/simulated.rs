@@ -849,6 +849,12 @@ impl Kernel for Simulated {
         Ok(self.calling.get(&tcb).copied())
     }
 
+    fn is_waiting(&mut self, tcb: Slot) -> Result<bool, Refused> {
+        self.enter("read registers")?;
+        let tcb = self.object(tcb, "TCB")?;
+        Ok(self.calling.contains_key(&tcb))
+    }
+
     fn set_priority(&mut self, tcb: Slot, _priority: u8) -> Result<(), Refused> {
         self.enter("set priority")?;
         self.object(tcb, "TCB").map(drop)

@@ -142,6 +142,12 @@ impl UserContext {
         registers
     }
 
+    /// Address of the instruction that comes next.
+    #[allow(clippy::indexing_slicing, reason = "an offset within the same structure, evaluated at compile time")]
+    pub const fn program_counter(&self) -> u32 {
+        self.0[USER_CONTEXT_PC as usize]
+    }
+
     /// Number of the system call and the capability pointer that it was made on, if the thread stands at one.
     #[allow(clippy::indexing_slicing, reason = "offsets within the same structure, evaluated at compile time")]
     pub const fn system_call(&self) -> (u32, u32) {

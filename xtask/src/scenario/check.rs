@@ -334,6 +334,7 @@ impl Checker<'_> {
             components: system.components.len() as u32,
             manager: self.reliance(own.manager.as_ref(), &known, None),
             timer: self.reliance(own.timer.as_ref(), &known, Some(Service::Timer)),
+            watchdog: self.reliance(own.watchdog.as_ref(), &known, None),
         };
         system
     }

@@ -122,6 +122,8 @@ pub(crate) struct Init {
     pub(crate) manager: Option<Spanned<String>>,
     /// The component that it asks for the time.
     pub(crate) timer: Option<Spanned<String>>,
+    /// The component that is believed when it says that others do not get the processor.
+    pub(crate) watchdog: Option<Spanned<String>>,
 }
 
 /// A system for a nested init.

@@ -183,6 +183,15 @@ impl Kernel for Sel4 {
         Ok((number == c::SYS_CALL).then_some(pointer))
     }
 
+    fn is_waiting(&mut self, tcb: Slot) -> Result<bool, Refused> {
+        const GATE: core::ops::Range<u32> = abi::GATE_BASE as u32..abi::IPC_BASE as u32;
+        let registers = cap::<Tcb>(tcb).read_registers(false, 0, c::USER_CONTEXT_WORDS).map_err(|_| Refused)?;
+        let (number, _) = registers.system_call();
+        // A thread that the kernel has stopped in a system call stands at its instruction, which is the gate's.
+        let waiting = matches!(number, c::SYS_CALL | c::SYS_SEND | c::SYS_RECV | c::SYS_REPLY_RECV);
+        Ok(waiting && GATE.contains(&registers.program_counter()))
+    }
+
     fn set_priority(&mut self, tcb: Slot, priority: u8) -> Result<(), Refused> {
         checked(cap::<Tcb>(tcb).set_priority(priority))
     }

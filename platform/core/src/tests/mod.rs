@@ -3,6 +3,7 @@
 //! [`Core::audit`] compares everything that is written down in more than one place: what core remembers about its objects, the numbers of
 //! the accounts, the books of memory and slots, and what the kernel really holds.
 
+mod busy;
 mod refusals;
 mod requests;
 mod sequences;
