@@ -11,11 +11,14 @@
 
 mod clients;
 mod quota;
+mod races;
 mod vault;
 
 use component::{Account, Env, Error, log};
 use serde::Deserialize;
 use session::core::AccountInfo;
+
+use crate::vault::Manners;
 
 const PAGE: u32 = 4096;
 
@@ -29,6 +32,12 @@ enum Role {
     Vault,
     /// A vault that never lets go.
     Hoarder,
+    /// A vault that takes its time to open a session, and dies of every fifth.
+    Frail,
+    /// Does two things to a session at once.
+    Race,
+    /// Ends while a session is opened for it.
+    Mayfly,
     /// Donates too little, and more, and more.
     Upgrade,
     /// Closes sessions with vaults that do not let go.
@@ -64,8 +73,11 @@ fn run(env: Env) -> Result<(), Error> {
     // The session with the log is opened by the first line, and stays.
     log!("plays {:?}", config.role);
     match config.role {
-        Role::Vault => vault::run(false),
-        Role::Hoarder => vault::run(true),
+        Role::Vault => vault::run(Manners::Honest),
+        Role::Hoarder => vault::run(Manners::Hoarding),
+        Role::Frail => vault::run(Manners::Frail(vault::Nap::new()?)),
+        Role::Race => races::race(),
+        Role::Mayfly => races::mayfly(),
         Role::Upgrade => clients::upgrade(),
         Role::Refund => clients::refund(),
         Role::Orphan => clients::orphan(),
