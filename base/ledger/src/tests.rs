@@ -6,6 +6,8 @@
 
 extern crate std;
 
+mod exhaustive;
+
 use std::vec::Vec;
 
 use proptest::prelude::*;
@@ -27,6 +29,7 @@ enum Step {
     Lend { borrower: usize, quota: Quota },
     Repay { borrower: usize, quota: Quota },
     Settle { borrower: usize },
+    HandOver { borrower: usize, payer: usize },
     Charge { account: usize, quota: Quota, kernel: u32 },
     ReleaseCharge { account: usize, charge: usize },
     ReleaseAnything { account: usize, quota: Quota, kernel: u32 },
@@ -48,6 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (node(), any_quota()).prop_map(|(borrower, quota)| Step::Lend { borrower, quota }),
         2 => (node(), any_quota()).prop_map(|(borrower, quota)| Step::Repay { borrower, quota }),
         2 => node().prop_map(|borrower| Step::Settle { borrower }),
+        2 => (node(), node()).prop_map(|(borrower, payer)| Step::HandOver { borrower, payer }),
         4 => (node(), any_quota(), amount())
             .prop_map(|(account, quota, kernel)| Step::Charge { account, quota, kernel }),
         3 => (node(), 0..8_usize)
@@ -127,6 +131,7 @@ impl Tree {
             Step::Lend { borrower, quota } => self.lend(borrower % count, quota),
             Step::Repay { borrower, quota } => self.repay(borrower % count, quota),
             Step::Settle { borrower } => self.settle(borrower % count),
+            Step::HandOver { borrower, payer } => self.hand_over(borrower % count, payer % count),
             Step::Charge { account, quota, kernel } => self.charge(account % count, quota, kernel),
             Step::ReleaseCharge { account, charge } => self.release_charge(account % count, charge),
             Step::ReleaseAnything { account, quota, kernel } => self.release_anything(account % count, quota, kernel),
@@ -191,6 +196,25 @@ impl Tree {
         if expected {
             let node = &mut self.nodes[borrower];
             (node.borrowed, node.initial) = ([0; 2], [0; 2]);
+        }
+        expected
+    }
+
+    /// To a payer that is older than the borrower, and so cannot be made from it.
+    fn hand_over(&mut self, borrower: usize, payer: usize) -> bool {
+        let Some(lender) = self.nodes[borrower].lender.filter(|lender| payer < borrower && payer != *lender) else {
+            return false;
+        };
+        let (lent, used) = (self.lent(borrower), self.used(borrower));
+        let held = [lent[0] + used[0], lent[1] + used[1]];
+        let expected = self.can_charge(payer, quota(held[0] as u32, held[1] as u32));
+        let (older, younger) = self.nodes.split_at_mut(borrower);
+        let [from, to] = older.get_disjoint_mut([lender, payer]).unwrap();
+        let moved = younger[0].account.hand_over(&mut from.account, &mut to.account);
+        assert_eq!(moved.is_ok(), expected);
+        if expected {
+            let node = &mut self.nodes[borrower];
+            (node.lender, node.borrowed, node.initial) = (Some(payer), held, [0; 2]);
         }
         expected
     }
