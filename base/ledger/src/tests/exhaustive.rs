@@ -22,21 +22,17 @@ use super::*;
 const ACCOUNTS: usize = 3;
 
 /// An account as a state: who lent it; limit, initial, lent, used of RAM; the kernel's share; the same of capabilities.
-type Flat = Option<(usize, [u32; 5], [u32; 4])>;
+type Flat = (usize, [u32; 5], [u32; 4]);
 
 /// The root, and the others.
-type State = [Flat; ACCOUNTS + 1];
+type State = [Option<Flat>; ACCOUNTS + 1];
 
 fn flat(lender: usize, account: &Account) -> Flat {
     let Account { limit, initial, lent, used, kernel, .. } = *account;
-    Some((
-        lender,
-        [limit.ram, initial.ram, lent.ram, used.ram, kernel],
-        [limit.caps, initial.caps, lent.caps, used.caps],
-    ))
+    (lender, [limit.ram, initial.ram, lent.ram, used.ram, kernel], [limit.caps, initial.caps, lent.caps, used.caps])
 }
 
-fn account(flat: Flat) -> Option<(usize, Account)> {
+fn account(flat: Option<Flat>) -> Option<(usize, Account)> {
     let (lender, [limit, initial, lent, used, kernel], caps) = flat?;
     let account = Account {
         limit: quota(limit, caps[0]),
@@ -68,7 +64,7 @@ impl World {
 
     fn start(&self) -> State {
         let mut state = [None; ACCOUNTS + 1];
-        state[0] = flat(0, &Account::root(self.total));
+        state[0] = Some(flat(0, &Account::root(self.total)));
         state
     }
 
@@ -104,14 +100,14 @@ impl World {
     /// Takes everything down, borrowers first.
     fn take_down(&self, mut state: State) {
         while let Some(leaf) = (1..=ACCOUNTS).find(|index| {
-            let lends = |slot: &Flat| slot.is_some_and(|(lender, ..)| lender == *index);
+            let lends = |slot: &Option<Flat>| slot.is_some_and(|(lender, ..)| lender == *index);
             state[*index].is_some() && !state.iter().skip(1).any(lends)
         }) {
             let (lender, mut borrower) = account(state[leaf]).unwrap();
             let (above, mut to) = account(state[lender]).unwrap();
             borrower.release(borrower.used, borrower.kernel).unwrap();
             borrower.settle(&mut to).unwrap();
-            state[lender] = flat(above, &to);
+            state[lender] = Some(flat(above, &to));
             state[leaf] = None;
         }
         let (_, mut root) = account(state[0]).unwrap();
@@ -128,16 +124,16 @@ impl World {
             for amount in &self.amounts {
                 self.one(state, index, *amount, &mut found);
                 if let Some(free) = state.iter().position(Option::is_none) {
-                    self.open(state, index, free, *amount, &mut found);
+                    Self::open(state, index, free, *amount, &mut found);
                 }
                 if index > 0 {
-                    self.pair(state, [lender, index], *amount, &mut found);
+                    Self::pair(state, [lender, index], *amount, &mut found);
                 }
             }
             if index > 0 {
-                self.settle(state, [lender, index], &mut found);
+                Self::settle(state, [lender, index], &mut found);
                 for payer in 0..=ACCOUNTS {
-                    self.hand_over(state, [lender, index, payer], &mut found);
+                    Self::hand_over(state, [lender, index, payer], &mut found);
                 }
             }
         }
@@ -157,7 +153,7 @@ impl World {
         }
     }
 
-    fn open(&self, state: &State, index: usize, free: usize, amount: Quota, found: &mut Vec<State>) {
+    fn open(state: &State, index: usize, free: usize, amount: Quota, found: &mut Vec<State>) {
         let (lender, mut from) = account(state[index]).unwrap();
         let enough = from.available().covers(amount).is_ok();
         match from.open(amount) {
@@ -173,7 +169,7 @@ impl World {
     }
 
     /// Operations on a borrower and its lender.
-    fn pair(&self, state: &State, [lender, index]: [usize; 2], amount: Quota, found: &mut Vec<State>) {
+    fn pair(state: &State, [lender, index]: [usize; 2], amount: Quota, found: &mut Vec<State>) {
         let ((above, mut from), (_, mut to)) = (account(state[lender]).unwrap(), account(state[index]).unwrap());
         let enough = from.available().covers(amount).is_ok();
         assert_eq!(from.lend(&mut to, amount).is_ok(), enough);
@@ -185,7 +181,7 @@ impl World {
         note(state, &[(lender, above, to), (index, lender, from)], free && extra, found);
     }
 
-    fn settle(&self, state: &State, [lender, index]: [usize; 2], found: &mut Vec<State>) {
+    fn settle(state: &State, [lender, index]: [usize; 2], found: &mut Vec<State>) {
         let ((above, mut to), (_, mut from)) = (account(state[lender]).unwrap(), account(state[index]).unwrap());
         let idle = from.used == Quota::ZERO && from.lent == Quota::ZERO;
         assert_eq!(from.settle(&mut to).is_ok(), idle);
@@ -199,7 +195,7 @@ impl World {
         }
     }
 
-    fn hand_over(&self, state: &State, [lender, index, payer]: [usize; 3], found: &mut Vec<State>) {
+    fn hand_over(state: &State, [lender, index, payer]: [usize; 3], found: &mut Vec<State>) {
         // What is made from an account cannot pay for it, and its lender does so already.
         let mut at = payer;
         while at != 0 {
@@ -226,7 +222,7 @@ impl World {
 fn note(state: &State, changed: &[(usize, usize, Account)], succeeded: bool, found: &mut Vec<State>) {
     let mut next = *state;
     for (index, lender, account) in changed {
-        next[*index] = flat(*lender, account);
+        next[*index] = Some(flat(*lender, account));
     }
     if succeeded {
         found.push(next);
