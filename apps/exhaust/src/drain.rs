@@ -33,7 +33,7 @@ const ROADS: [Road; 13] = [
     ("mappings all over the address space", mappings, &[Error::OutOfRam]),
     ("mappings at chosen addresses", chosen_mappings, &[Error::OutOfRam]),
     ("threads", threads, &[Error::OutOfCaps, Error::OutOfRam]),
-    ("sessions", sessions, &[Error::OutOfCaps, Error::OutOfRam]),
+    ("sessions", sessions, &[Error::Busy, Error::OutOfCaps, Error::OutOfRam]),
     ("notifications", notifications, &[Error::OutOfCaps]),
     ("endpoints", endpoints, &[Error::OutOfCaps]),
     ("registers and interrupts of a device", devices, &[Error::Busy]),

@@ -119,7 +119,7 @@ fn run(segments: &[(u32, &[u32])], icount: Option<&str>, deadline: u64) -> Outco
         deadline: Some(Duration::from_secs(deadline)),
     };
     let allow = AllowList::parse(include_str!("../../harness/allow.toml")).unwrap();
-    board.run(rules, &allow, |_| {}).unwrap()
+    board.run(rules, &allow, |_| Vec::new(), |_| {}).unwrap()
 }
 
 fn counted() -> (Vec<u32>, Vec<u32>) {
