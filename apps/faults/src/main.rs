@@ -33,6 +33,8 @@ enum Kind {
     Execute,
     /// Read in another thread than the main thread.
     Thread,
+    /// Call without end in another thread.
+    ThreadOverflow,
     /// Make a system call that does not exist.
     SystemCall,
     /// Read the kernel's memory.

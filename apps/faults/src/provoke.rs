@@ -6,8 +6,8 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use component::{Account, Attached, Domain, Error, NewThread, gate, signal};
-use session::core::{SMALL_PAGES, WRITE};
+use component::Error;
+use component::thread::{self, Options};
 
 use crate::Kind;
 
@@ -18,6 +18,8 @@ const KERNEL: u32 = 0xf000_0000;
 /// What lies in r8 when the fault happens.
 const WITNESS: u32 = 0x5eed_1e55;
 const PAGE: u32 = 4096;
+/// That of a component whose scenario names none.
+const PRIORITY: u32 = 100;
 
 static CONSTANT: u32 = 0x0bad_0bad;
 static VARIABLE: AtomicU32 = AtomicU32::new(0xe12f_ff1e);
@@ -72,37 +74,15 @@ fn deeper(depth: u32) -> u32 {
     if depth == u32::MAX { 0 } else { deeper(depth + 1).wrapping_add(frame.iter().sum()) }
 }
 
-extern "C" fn second(address: u32) -> ! {
-    second_faults(address);
-    loop {
-        gate::yield_now();
-    }
-}
-
 #[inline(never)]
 fn second_faults(address: u32) {
     load(address);
     core::hint::black_box(());
 }
 
-/// Lets another thread read where nothing is.
-fn thread() -> Result<(), Error> {
-    let account = Account::own();
-    let memory = account.create_dataspace(2 * PAGE, SMALL_PAGES)?;
-    let attached = Attached::new(&memory, WRITE, None)?;
-    let buffer = attached.address() as u32;
-    let faults = component::Capability::reserve()?;
-    let _thread = Domain::own().create_thread(NewThread {
-        entry: (second as *const ()).addr() as u32,
-        stack: buffer + 2 * PAGE,
-        argument: NOWHERE,
-        ipc_buffer: buffer,
-        priority: 100,
-        fault_slot: faults.slot(),
-    })?;
-    loop {
-        signal::wait();
-    }
+/// Lets another thread do it.
+fn thread(function: fn()) -> Result<(), Error> {
+    thread::spawn(Options { stack: 2 * PAGE, priority: PRIORITY }, function)?.join()
 }
 
 /// Does what `kind` says. Returns only if there was no fault.
@@ -122,7 +102,10 @@ pub(crate) fn fault(kind: Kind) -> Result<(), Error> {
             VARIABLE.fetch_add(0, Ordering::Relaxed);
             jump(VARIABLE.as_ptr().addr() as u32);
         }
-        Kind::Thread => thread()?,
+        Kind::Thread => thread(|| second_faults(NOWHERE))?,
+        Kind::ThreadOverflow => thread(|| {
+            core::hint::black_box(deeper(0));
+        })?,
         Kind::SystemCall => system_call(),
         Kind::Kernel => load(KERNEL),
     }

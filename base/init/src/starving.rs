@@ -20,6 +20,19 @@ use session::Message;
 /// So often in a row.
 const STRIKES: u32 = 3;
 
+/// How often in a row a component has been found, after so many times before: now it wants the processor at priority `wanted` (0: it does not), the
+/// highest priority at which anybody does is `highest`, and nobody of `starving` or below runs.
+fn strikes(before: u32, wanted: u32, highest: u32, starving: u32) -> u32 {
+    if wanted == 0 || starving == 0 {
+        0
+    } else if wanted == highest && wanted > starving {
+        before.saturating_add(1)
+    } else {
+        // Somebody above it happened to be at work, or it starves itself: that says nothing about it.
+        before
+    }
+}
+
 impl Init {
     /// The watchdog says that threads of `priority` have not run; 0: that all run again.
     pub(crate) fn starving(&mut self, watchdog: usize, priority: u32) -> Result<Reply, Error> {
@@ -35,9 +48,6 @@ impl Init {
                 _ => 0,
             };
             child.wanted = busy;
-            if busy == 0 {
-                child.busy = 0;
-            }
             highest = busy.max(highest);
         }
         let mut ended = 0;
@@ -45,10 +55,7 @@ impl Init {
             let Some(child) = self.children.get_mut(index).filter(|child| child.state == State::Running) else {
                 continue;
             };
-            if child.wanted <= priority || child.wanted < highest {
-                continue;
-            }
-            child.busy += 1;
+            child.busy = strikes(child.busy, child.wanted, highest, priority);
             if child.busy >= STRIKES {
                 log!("{} keeps priority {priority} from running and is ended", child.component.name);
                 child.busy = 0;
@@ -57,5 +64,33 @@ impl Init {
             }
         }
         Ok(Some((Message::from_words(0, &[ended]), None)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strikes;
+
+    #[test]
+    fn who_is_found_three_times_in_a_row_is_it() {
+        // A hog at 100, a victim at 50 in the middle of its work, a driver at 180 that is at work the second time, and a neighbour of the hog
+        // that waits the third time.
+        let mut found = [0; 4];
+        for [hog, victim, driver, neighbour] in
+            [[100, 50, 0, 100], [100, 50, 180, 100], [100, 50, 0, 0], [100, 50, 0, 100]]
+        {
+            let highest = [hog, victim, driver, neighbour].into_iter().max().unwrap();
+            for (count, wanted) in found.iter_mut().zip([hog, victim, driver, neighbour]) {
+                *count = strikes(*count, wanted, highest, 50);
+            }
+        }
+        assert_eq!(found, [3, 0, 0, 1]);
+    }
+
+    #[test]
+    fn all_is_forgiven_when_all_run_again() {
+        assert_eq!(strikes(2, 100, 100, 0), 0);
+        assert_eq!(strikes(2, 0, 100, 50), 0);
+        assert_eq!(strikes(2, 100, 180, 50), 2);
     }
 }
