@@ -23,6 +23,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Its number, for requests about it to the parent.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Donates `ram` bytes and `caps` capabilities more from the own account. The server can spend them when this returns.
     ///
     /// # Errors

@@ -24,7 +24,7 @@
 //! - [`server`]: the loop of a server;
 //! - [`signal`]: waiting for events; [`log`](mod@log): output; [`heap`]: dynamic memory for those who want it;
 //! - [`thread`]: several threads; [`sync`]: locks that do not spin;
-//! - [`block`]: a Block session as a client uses it;
+//! - [`block`]: a Block session as a client uses it; [`report`]: reports, and ROMs that change;
 //! - [`mark`]: marks for measuring;
 //! - [`gate`], [`cap`]: the way into the kernel, and capabilities.
 #![no_std]
@@ -38,6 +38,7 @@ pub mod log;
 pub mod mark;
 mod memory;
 pub mod platform;
+pub mod report;
 pub mod server;
 pub mod signal;
 pub mod sync;

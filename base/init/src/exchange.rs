@@ -18,8 +18,8 @@
 //! client is answered. Nothing is torn down under the server, so a device that still writes to a buffer harms nobody; the server has its own money back as soon
 //! as it lets go. A server that cannot pay is bankrupt: [`tick`](Exchange::tick) names it, and its parent ends it like one that has failed.
 //!
-//! A session whose server is gone gives its money back at once and stays as [`Dead`](Phase::Dead) until its client has
-//! closed it, so that a client never closes another session that got the same number.
+//! A session whose server is gone stays as [`Dead`](Phase::Dead) until its client has closed it: so the memory that the client has attached does not
+//! vanish while the client looks at it, and a client never closes another session that got the same number.
 //!
 //! What this does not know: kernel objects, messages, names. It acts through [`World`], and the tests let it act on every order of events in a small world.
 
@@ -298,7 +298,7 @@ impl<A, R, C> Exchange<A, R, C> {
         let session = self.get_mut(id).filter(|session| session.client == Some(client)).ok_or(Error::Invalid)?;
         match session.phase {
             Phase::Dead => {
-                self.remove(id);
+                self.finish(world, id, Outcome::Closed);
                 return Ok(When::Now);
             }
             Phase::Open => {}
@@ -406,7 +406,7 @@ impl<A, R, C> Exchange<A, R, C> {
         Ok(())
     }
 
-    /// The server of an open session is gone: the client has its money back, and keeps the number until it closes it.
+    /// The server of an open session is gone. The client keeps number and memory until it closes the session: it may be looking at the memory.
     fn bury<W>(&mut self, world: &mut W, id: u32)
     where
         W: World<Account = A, Reply = R, Capability = C>,
@@ -414,8 +414,7 @@ impl<A, R, C> Exchange<A, R, C> {
         let Some(session) = self.get_mut(id) else { return };
         session.phase = Phase::Dead;
         session.upgrade = None;
-        if let (Some(client), Some(account)) = (session.client, session.account.take()) {
-            world.close_account(client, account);
+        if let Some(client) = session.client {
             world.interrupt(client);
         }
     }
@@ -440,7 +439,7 @@ impl<A, R, C> Exchange<A, R, C> {
                     self.expect_close(world, id);
                 }
                 Phase::Closing | Phase::CloseOffered => {}
-                Phase::Dead => drop(self.remove(id)),
+                Phase::Dead => self.finish(world, id, Outcome::Closed),
             }
         }
     }

@@ -27,6 +27,7 @@ pub mod description;
 mod exchange;
 mod faults;
 pub mod lifecycle;
+pub mod manage;
 mod program;
 mod quota;
 mod report;

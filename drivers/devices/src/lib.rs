@@ -12,13 +12,15 @@
 //!   it;
 //! - [`tree`] looks devices up and reads their registers, interrupts, clocks and resets;
 //! - [`config`] is the list of policies;
-//! - [`slcr`] switches clocks and resets.
+//! - [`slcr`] switches clocks and resets;
+//! - [`quiesce`] stops devices that move data by themselves, before their memory is anybody else's.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod blob;
 pub mod config;
+pub mod quiesce;
 pub mod slcr;
 pub mod tree;
 

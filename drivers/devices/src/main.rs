@@ -2,7 +2,8 @@
 //!
 //! It is the only component that may ask core for physical registers and interrupts. It reads the board's devicetree, and
 //! hands devices out by name, to those clients whose label its configuration allows them. What a client gets is paid by
-//! the client's session: registers, interrupts and DMA memory vanish when the session closes, and the device is free again.
+//! the client's session: registers, interrupts and DMA memory vanish when the session closes, and the device is free again. A device that moves data
+//! by itself is stopped before.
 //!
 //! A DMA engine can reach all of memory, because the Zynq-7000 has no IOMMU for these masters. Whoever is given one is trusted with memory.
 #![cfg_attr(target_os = "none", no_std, no_main)]
@@ -16,6 +17,7 @@ use session::core::WRITE;
 use session::devices::DevicesRequest;
 use session::{Label, Message, Service};
 use zelkova_devices::config::Config;
+use zelkova_devices::quiesce::{self, is_bus_master};
 use zelkova_devices::slcr::Slcr;
 use zelkova_devices::tree::{Device, DeviceTree};
 
@@ -40,9 +42,16 @@ struct Manager<'a> {
 struct Client<'a> {
     label: Label,
     account: Account,
-    devices: Vec<Device<'a>, DEVICES>,
+    devices: Vec<Held<'a>, DEVICES>,
     /// It has asked for a device that it may not have. That is said once, so that nobody fills the log by asking.
     denied: bool,
+}
+
+/// A device that a client has.
+struct Held<'a> {
+    device: Device<'a>,
+    /// Its first range of registers, if it moves data by itself: what it takes to stop it.
+    registers: Option<Dataspace>,
 }
 
 fn run(env: Env) -> Result<(), Error> {
@@ -81,8 +90,14 @@ impl<'a> Server for Manager<'a> {
         Ok(Client { label: request.label.clone(), account, devices: Vec::new(), denied: false })
     }
 
-    fn close(&mut self, _: Client<'a>) {
-        // All that the client had belongs to the session's account, which goes with the session.
+    fn close(&mut self, client: Client<'a>) {
+        // All that the client had belongs to the session's account, which goes with the session. Until this has returned, none of the memory that its
+        // devices write to is given back.
+        for Held { device, registers } in &client.devices {
+            if let Some(registers) = registers {
+                self.quiesce(device, registers);
+            }
+        }
         self.sent = None;
     }
 
@@ -96,15 +111,22 @@ impl<'a> Server for Manager<'a> {
         match request {
             DevicesRequest::Find => self.find(client, &message.text(text).ok_or(Error::Invalid)?),
             DevicesRequest::IoMem { device, index } => {
-                let region = *device_of(client, device)?.registers.get(index as usize).ok_or(Error::NotFound)?;
+                let held = device_of(client, device)?;
+                let region = *held.device.registers.get(index as usize).ok_or(Error::NotFound)?;
                 if region.base % PAGE != 0 {
                     return Err(Error::Denied);
                 }
+                let keep = index == 0 && is_bus_master(&held.device);
                 let memory = self.hardware.io_memory(&client.account, region.base, region.size)?;
+                if keep {
+                    let copy = Dataspace::from_capability(Capability::copy(memory.slot())?)?;
+                    device_of_mut(client, device)?.registers = Some(copy);
+                }
                 Ok(self.send(memory.into_capability(), &[]))
             }
             DevicesRequest::Irq { device, index } => {
-                let number = *device_of(client, device)?.interrupts.get(index as usize).ok_or(Error::NotFound)?;
+                let number =
+                    *device_of(client, device)?.device.interrupts.get(index as usize).ok_or(Error::NotFound)?;
                 let handler = self.hardware.interrupt(&client.account, number)?;
                 Ok(self.send(handler, &[]))
             }
@@ -115,7 +137,7 @@ impl<'a> Server for Manager<'a> {
                 Ok(self.send(memory.into_capability(), &[address, bytes]))
             }
             DevicesRequest::Reset { device } => {
-                let device = device_of(client, device)?.clone();
+                let device = device_of(client, device)?.device.clone();
                 self.slcr.reset(&device).map_err(|error| {
                     log!("{}: {error}", device.name);
                     Error::Device
@@ -128,8 +150,12 @@ impl<'a> Server for Manager<'a> {
     fn signal(&mut self, _: u32, _: Sessions<'_, Client<'a>>) {}
 }
 
-fn device_of<'c, 'a>(client: &'c Client<'a>, number: u32) -> Result<&'c Device<'a>, Error> {
+fn device_of<'c, 'a>(client: &'c Client<'a>, number: u32) -> Result<&'c Held<'a>, Error> {
     client.devices.get(number as usize).ok_or(Error::NotFound)
+}
+
+fn device_of_mut<'c, 'a>(client: &'c mut Client<'a>, number: u32) -> Result<&'c mut Held<'a>, Error> {
+    client.devices.get_mut(number as usize).ok_or(Error::NotFound)
 }
 
 impl<'a> Manager<'a> {
@@ -148,8 +174,30 @@ impl<'a> Manager<'a> {
         let computed = || device.clocks.first().and_then(|clock| self.slcr.rate(*clock, self.ps_clk).ok());
         let rate = given.or_else(computed).unwrap_or(0);
         let words = [client.devices.len() as u32, device.registers.len() as u32, device.interrupts.len() as u32, rate];
-        client.devices.push(device).map_err(|_| Error::Busy)?;
+        client.devices.push(Held { device, registers: None }).map_err(|_| Error::Busy)?;
         Ok(Answer::words(&words))
+    }
+
+    /// Stops a device that moves data by itself.
+    fn quiesce(&mut self, device: &Device<'a>, registers: &Dataspace) {
+        let own = Attached::new(registers, WRITE, Some(&Account::own())).and_then(|attached| {
+            let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
+            // SAFETY: the registers are attached as device memory until the end of this block. The driver that has had them is stopped or has given them
+            // up; should it still write to them, the device alone suffers.
+            let block = unsafe { Mmio::new(base) };
+            quiesce::reset(device, &block).map_err(|error| {
+                log!("{}: {error}", device.name);
+                Error::Device
+            })
+        });
+        let reset = self.slcr.reset(device);
+        if own.is_ok() && reset.is_ok() {
+            return;
+        }
+        log!("{} is switched off, as it could not be reset", device.name);
+        if let Err(error) = self.slcr.disable(device) {
+            log!("{}: {error}", device.name);
+        }
     }
 
     fn send(&mut self, capability: Capability, words: &[u32]) -> Answer {

@@ -374,7 +374,7 @@ fn check((exchange, board): &State, total: u32) {
     let mut known = Vec::new();
     let mut waiting = 0;
     for (id, session) in exchange.iter() {
-        assert_eq!(session.account.is_none(), session.phase == Phase::Dead, "session {id}");
+        assert!(session.account.is_some(), "session {id}");
         if let Some(account) = session.account {
             let purse = &board.purses[&account];
             assert_eq!(purse.lender, session.client.unwrap_or(SERVER), "session {id}");
@@ -452,7 +452,10 @@ fn check_all_ends(state: &State, server_money: u32) {
         take(&mut dead, Step::ServerEnded { comes_back: false });
     }
     assert!(!matches!(dead.1.client, Client::Opening(_) | Client::Closing(_)), "a client waits for a dead server");
-    assert_eq!(dead.1.money, [CLIENT_MONEY, server_money]);
+    // The client may still be looking at the memory of its session: it has that until it closes it.
+    if !matches!(dead.1.client, Client::Has(_)) {
+        assert_eq!(dead.1.money, [CLIENT_MONEY, server_money]);
+    }
     over(&wind_up(dead), "the server is dead");
 }
 

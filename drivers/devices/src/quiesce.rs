@@ -1,0 +1,121 @@
+//! Stopping a device that moves data by itself, before the memory that it writes to is anybody else's.
+//!
+//! # Theory of operation
+//!
+//! A driver may end at any time, killed in the middle of a transfer. Its memory and the buffers of its clients are given back when the device
+//! manager has let go of the driver's session, and not earlier: so the manager stops the device first. It goes two ways, one after the other:
+//!
+//! 1. the device's own reset, if it has one that says when it is done: an SD host controller is told to reset everything (SD Host Controller
+//!    Simplified Specification, register 02Fh; UG585 appendix B.30), which ends transfers and DMA, and clears the bit afterwards;
+//! 2. the reset line in the system level control registers (UG585 chapter 26; [`Slcr::reset`](crate::Slcr::reset)), which stops whatever is in the
+//!    device, its bus master included.
+//!
+//! A device that does neither in time is held in reset with its clocks closed, and stays so until the next driver asks for it. The emulator knows
+//! only the first way.
+//!
+//! What this cannot do: stop a device that was given to a driver without the manager knowing how it works. Those in
+//! [`is_bus_master`] are all that the processing system of a Zynq-7000 has.
+
+use mmio::{ReadWrite, Registers};
+use thiserror::Error;
+use tock_registers::interfaces::{Readable, Writeable};
+
+use crate::tree::Device;
+
+/// Devices that read and write memory by themselves (UG585 chapter 5: masters of the central interconnect).
+const BUS_MASTERS: [&str; 6] =
+    [SDHCI, "cdns,zynq-gem", "xlnx,zynq-gem", "xlnx,zynq-usb-2.20a", "arm,pl330", "xlnx,zynq-devcfg-1.0"];
+/// The SD host controllers.
+const SDHCI: &str = "arasan,sdhci-8.9a";
+/// Clock control, time-out control and, in bit 24, software reset for all.
+const SDHCI_RESETS: usize = 0x2c;
+const SDHCI_RESET_ALL: u32 = 1 << 24;
+/// Reads until a device is given up: each takes the bus at least 100 ns, and the reset 100 ms at most.
+const ATTEMPTS: u32 = 1_000_000;
+
+/// The device does not end its reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the reset of the device does not end; its register {register:#x} reads {found:#010x}")]
+pub struct StillBusy {
+    /// Offset of the register that was waited for.
+    pub register: usize,
+    /// What it reads.
+    pub found: u32,
+}
+
+/// Whether a device reads or writes memory by itself.
+pub fn is_bus_master(device: &Device<'_>) -> bool {
+    BUS_MASTERS.iter().any(|name| device.is_compatible(name))
+}
+
+/// Ends whatever a device is doing by its own reset, through its registers in `block`. A device without one is left as it is.
+///
+/// # Errors
+/// [`StillBusy`]
+pub fn reset<B: Registers>(device: &Device<'_>, block: &B) -> Result<(), StillBusy> {
+    if !device.is_compatible(SDHCI) {
+        return Ok(());
+    }
+    let register = ReadWrite::<_, ()>::new(block, SDHCI_RESETS);
+    register.set(SDHCI_RESET_ALL);
+    let mut found = SDHCI_RESET_ALL;
+    for _ in 0..ATTEMPTS {
+        found = register.get();
+        if found & SDHCI_RESET_ALL == 0 {
+            return Ok(());
+        }
+    }
+    Err(StillBusy { register: SDHCI_RESETS, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+    use crate::tree::DeviceTree;
+    use crate::tree::tests::BOARD;
+
+    /// A controller that needs so many reads for its reset.
+    struct Controller {
+        left: Cell<u32>,
+        resets: Cell<u32>,
+    }
+
+    impl Registers for Controller {
+        fn read(&self, offset: usize) -> u32 {
+            assert_eq!(offset, SDHCI_RESETS);
+            let left = self.left.get();
+            self.left.set(left.saturating_sub(1));
+            if left == 0 { 0 } else { SDHCI_RESET_ALL }
+        }
+
+        fn write(&self, offset: usize, value: u32) {
+            assert_eq!((offset, value), (SDHCI_RESETS, SDHCI_RESET_ALL));
+            self.resets.set(self.resets.get() + 1);
+        }
+    }
+
+    #[test]
+    fn a_card_controller_is_reset_and_waited_for() {
+        let tree = DeviceTree::new(&BOARD).unwrap();
+        let card = tree.device("mmc0").unwrap();
+        assert!(is_bus_master(&card));
+        let controller = Controller { left: Cell::new(3), resets: Cell::new(0) };
+        assert_eq!(reset(&card, &controller), Ok(()));
+        assert_eq!((controller.left.get(), controller.resets.get()), (0, 1));
+        let controller = Controller { left: Cell::new(u32::MAX), resets: Cell::new(0) };
+        let busy = StillBusy { register: SDHCI_RESETS, found: SDHCI_RESET_ALL };
+        assert_eq!(reset(&card, &controller), Err(busy));
+    }
+
+    #[test]
+    fn others_are_left_alone() {
+        let tree = DeviceTree::new(&BOARD).unwrap();
+        let uart = tree.device("serial0").unwrap();
+        assert!(!is_bus_master(&uart));
+        let controller = Controller { left: Cell::new(0), resets: Cell::new(0) };
+        assert_eq!(reset(&uart, &controller), Ok(()));
+        assert_eq!(controller.resets.get(), 0);
+    }
+}
