@@ -10,7 +10,6 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use component::block::Device;
-use component::heap::ComponentHeap;
 use component::{Account, Env, Error, Rom, log};
 use init::manage::Plan;
 use sd_sum::{BLOCK, Buffers, MAX_REQUEST, Source, sum};
@@ -26,8 +25,9 @@ const BUFFER: u32 = (DOOMED + 1) * PART;
 const COMPONENTS: usize = 8;
 
 /// init's library wants one; nothing here allocates, so it stays empty.
-#[cfg_attr(target_os = "none", global_allocator)]
-static MEMORY: ComponentHeap = ComponentHeap::empty();
+#[cfg(target_os = "none")]
+#[global_allocator]
+static MEMORY: component::heap::ComponentHeap = component::heap::ComponentHeap::empty();
 
 component::entry!(run);
 
