@@ -47,6 +47,21 @@ const fn turn(waiters: u32, current: u32) -> u32 {
     if behind == 0 { waiters.trailing_zeros() } else { behind.trailing_zeros() }
 }
 
+/// What a thread with the bit `own` that wants a lock makes of its word: it takes it, or it enters its bit.
+const fn enter(state: u32, own: u32) -> u32 {
+    if state & LOCKED == 0 { (state | LOCKED) & !own } else { state | own }
+}
+
+/// What the thread `current` that leaves a lock makes of its word: one of those who wait is taken out, and is to be unparked.
+const fn leave(state: u32, current: u32) -> u32 {
+    take_out(state & WAITERS, current)
+}
+
+/// A set of bits without the one whose turn it is.
+const fn take_out(waiters: u32, current: u32) -> u32 {
+    if waiters == 0 { 0 } else { waiters & !(1 << turn(waiters, current)) }
+}
+
 /// A value that one thread at a time may use.
 ///
 /// A thread that locks what it has locked already waits for ever.
@@ -110,8 +125,7 @@ impl<T, P: Park> Mutex<T, P> {
     fn wait(&self) {
         let own = 1 << P::current();
         loop {
-            let step = |state| Some(if state & LOCKED == 0 { (state | LOCKED) & !own } else { state | own });
-            match self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, step) {
+            match self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| Some(enter(state, own))) {
                 Ok(before) if before & LOCKED == 0 => return,
                 _ => P::park(),
             }
@@ -128,11 +142,8 @@ impl<T, P: Park> Mutex<T, P> {
     #[cold]
     fn wake(&self) {
         let current = P::current();
-        let leave = |state| {
-            let waiters = state & WAITERS;
-            Some(if waiters == 0 { 0 } else { waiters & !(1 << turn(waiters, current)) })
-        };
-        let before = self.state.fetch_update(Ordering::Release, Ordering::Relaxed, leave).unwrap_or_default();
+        let left = self.state.fetch_update(Ordering::Release, Ordering::Relaxed, |state| Some(leave(state, current)));
+        let before = left.unwrap_or_default();
         let waiters = before & WAITERS;
         if waiters != 0 {
             P::unpark(turn(waiters, current));
@@ -213,7 +224,7 @@ impl<P: Park> Condvar<P> {
     /// Lets one of those who wait go on.
     pub fn notify_one(&self) {
         let current = P::current();
-        let one = |waiters: u32| (waiters != 0).then(|| waiters & !(1 << turn(waiters, current)));
+        let one = |waiters: u32| (waiters != 0).then(|| take_out(waiters, current));
         if let Ok(before) = self.waiters.fetch_update(Ordering::Release, Ordering::Relaxed, one) {
             P::unpark(turn(before, current));
         }
@@ -229,6 +240,9 @@ impl<P: Park> Condvar<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod tests {
