@@ -28,6 +28,8 @@ pub(crate) struct Child {
     pub(crate) instance: Option<Instance>,
     /// How it ended last.
     pub(crate) end: Option<End>,
+    /// The last fault of any of its instances: kind, instruction, address, thread.
+    pub(crate) fault: Option<[u32; 4]>,
     /// What comes after that.
     pub(crate) next: Next,
     /// Restarts by its policy.
@@ -179,6 +181,7 @@ impl Children {
             state: State::Waiting,
             instance: None,
             end: None,
+            fault: None,
             next: Next::Stay,
             restarts: 0,
             sequence: self.sequence,

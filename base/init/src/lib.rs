@@ -243,6 +243,9 @@ impl Init {
             if status.faults > 0 {
                 log!("{} has faulted and is stopped", child.component.name);
                 faults::print(&child.component.name, &child.component.binary, domain, &status);
+                if let Some(child) = self.children.get_mut(index) {
+                    child.fault = Some([status.fault, status.instruction, status.address, status.thread]);
+                }
                 self.end(index, End::Fault);
             }
         }

@@ -4,13 +4,14 @@
 //!
 //! - `label`; `state`: `running`, `ending`, `waiting` or `ended`; `restarts`;
 //! - `end`: how it ended last: `""`, `exit N`, `fault`, `silent`, `unstartable`, `changed`;
+//! - `fault`: its last fault, `KIND at INSTRUCTION, address ADDRESS, thread N`, or `""`;
 //! - `ram` and `caps`: `[assigned, used, available, peak]`, and `kernel`: bytes of kernel objects and bookkeeping among the used;
 //! - `requested`: what it has asked for and not got, RAM and capabilities.
 
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-use session::core::AccountInfo;
+use session::core::{AccountInfo, fault_name};
 
 use crate::children::{Child, Children};
 use crate::lifecycle::{End, State};
@@ -100,7 +101,7 @@ fn write_state(text: &mut Growing, children: &Children) -> fmt::Result {
     text.write_str("{\"components\":[")?;
     for (number, (index, child)) in children.iter().enumerate() {
         let comma = if number == 0 { "" } else { "," };
-        let Child { state, restarts, end, .. } = child;
+        let Child { state, restarts, end, fault, .. } = child;
         write!(
             text,
             "{comma}{{\"label\":\"{}\",\"state\":\"{state}\",\"restarts\":{restarts},",
@@ -109,6 +110,11 @@ fn write_state(text: &mut Growing, children: &Children) -> fmt::Result {
         text.write_str("\"end\":\"")?;
         if let Some(end) = end {
             write!(text, "{end}")?;
+        }
+        text.write_str("\",\"fault\":\"")?;
+        if let Some([kind, instruction, address, thread]) = *fault {
+            let kind = fault_name(kind);
+            write!(text, "{kind} at {instruction:08x}, address {address:08x}, thread {thread}")?;
         }
         let info = child.account().and_then(Account::info).unwrap_or_default();
         let AccountInfo { ram, ram_lent, ram_used, ram_kernel, ram_peak, caps, caps_lent, caps_used, caps_peak } = info;
