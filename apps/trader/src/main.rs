@@ -10,6 +10,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 mod clients;
+mod delegate;
 mod quota;
 mod races;
 mod vault;
@@ -34,6 +35,10 @@ enum Role {
     Hoarder,
     /// A vault that takes its time to open a session, and dies of every fifth.
     Frail,
+    /// Hands out several capabilities at once.
+    Give,
+    /// Takes them.
+    Take,
     /// Does two things to a session at once.
     Race,
     /// Ends while a session is opened for it.
@@ -76,6 +81,8 @@ fn run(env: Env) -> Result<(), Error> {
         Role::Vault => vault::run(Manners::Honest),
         Role::Hoarder => vault::run(Manners::Hoarding),
         Role::Frail => vault::run(Manners::Frail(vault::Nap::new()?)),
+        Role::Give => delegate::give(),
+        Role::Take => delegate::take(),
         Role::Race => races::race(),
         Role::Mayfly => races::mayfly(),
         Role::Upgrade => clients::upgrade(),

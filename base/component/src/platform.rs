@@ -3,7 +3,7 @@
 use core::sync::atomic::AtomicU32;
 
 use abi::slot;
-use session::core::{AccountInfo, AccountRequest, DataspaceRequest, DomainRequest, HardwareRequest};
+use session::core::{AccountInfo, AccountRequest, DataspaceRequest, DomainRequest, HardwareRequest, ParcelRequest};
 use session::{Error, Message};
 
 use crate::cap::{Capability, call, call_for_cap};
@@ -91,6 +91,11 @@ impl Account {
         call(self.slot(), &AccountRequest::FreeDataspace.encode(), &[dataspace.slot()]).map(drop)
     }
 
+    /// Frees a parcel made from this account.
+    pub fn free_parcel(&self, parcel: Parcel) -> Result<(), Error> {
+        call(self.slot(), &AccountRequest::FreeParcel.encode(), &[parcel.slot()]).map(drop)
+    }
+
     /// Makes a domain, named `name` below this component.
     pub fn create_domain(&self, name: &str, slot_bits: u32) -> Result<Domain, Error> {
         let mut message = AccountRequest::CreateDomain { slot_bits }.encode();
@@ -106,6 +111,56 @@ impl Account {
     /// Makes an endpoint.
     pub fn create_endpoint(&self) -> Result<Capability, Error> {
         brought(call_for_cap(self.slot(), &AccountRequest::CreateEndpoint.encode(), &[])?)
+    }
+}
+
+/// Capabilities to be passed on together: a message carries only one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parcel(Capability);
+
+impl Parcel {
+    /// Packs copies of the capabilities in `slots`. `account` pays for them until the parcel is [freed](Account::free_parcel).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]: more than 32 capabilities, none, or an empty slot.
+    pub fn pack(account: &Account, slots: &[u32]) -> Result<Self, Error> {
+        let request = AccountRequest::CreateParcel { room: slots.len() as u32 };
+        let parcel = Self(brought(call_for_cap(account.slot(), &request.encode(), &[])?)?);
+        for slot in slots {
+            if let Err(error) = call(parcel.0.slot(), &ParcelRequest::Put.encode(), &[*slot]) {
+                account.free_parcel(parcel)?;
+                return Err(error);
+            }
+        }
+        Ok(parcel)
+    }
+
+    /// The parcel that a capability stands for.
+    pub const fn from_capability(capability: Capability) -> Self {
+        Self(capability)
+    }
+
+    /// Its slot, to send it.
+    pub fn slot(&self) -> u32 {
+        self.0.slot()
+    }
+
+    /// Takes copies of what is in it, at most `N`, into free slots of the own capability space: those are what it costs, and they are paid already.
+    ///
+    /// # Errors
+    /// [`Error::OutOfCaps`]: there are not `N` free slots. [`Error::Invalid`]: there are more than `N` capabilities in it. Nothing is taken then.
+    pub fn unpack<const N: usize>(&self) -> Result<heapless::Vec<Capability, N>, Error> {
+        let mut message = DomainRequest::Unpack.encode();
+        let mut taken = heapless::Vec::new();
+        for _ in 0..N {
+            let slot = Capability::reserve()?;
+            message.push(slot.slot());
+            // There are exactly `N` places.
+            let _ = taken.push(slot);
+        }
+        let answer = call(slot::DOMAIN, &message, &[self.slot()])?;
+        taken.truncate(answer.word(0).ok_or(Error::Invalid)? as usize);
+        Ok(taken)
     }
 }
 

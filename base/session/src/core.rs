@@ -64,6 +64,13 @@ protocol! {
         /// quota that this one has lent comes back. All capabilities to the account vanish. Caps: the account, and the one that is to pay.
         /// Answer: the account.
         HandOver = 11,
+        /// Makes a parcel. Answer: the parcel.
+        CreateParcel = 12 {
+            /// Capabilities that fit, 1 to 32; each counts as one of the account's, and the parcel itself does.
+            room,
+        },
+        /// Frees a parcel made from this account, with what is in it. Caps: the parcel.
+        FreeParcel = 13,
     }
 }
 
@@ -204,6 +211,9 @@ protocol! {
         FreeMemory = 46,
         /// Takes the domain's endpoint away from everybody, the domain included: calls to it fail from now on; parent only.
         HangUp = 80,
+        /// Copies what is in a parcel into empty slots of the domain's capability space, all of it or nothing. Caps: the parcel. Further words: the slots, at
+        /// least as many as there are capabilities in the parcel. Answer: how many those were.
+        Unpack = 82,
         /// Whether it wants the processor; parent only. Answer: the highest priority of its threads that neither wait for a message or a signal nor are
         /// stopped; 0 if there is none.
         Busy = 95,
@@ -229,6 +239,14 @@ pub const UNCACHED: u32 = 4;
 pub const CACHE_CLEAN: u32 = 1;
 /// Operation of `Cache`: drop lines.
 pub const CACHE_INVALIDATE: u32 = 2;
+
+protocol! {
+    /// Requests to a parcel: capabilities that are passed on together.
+    pub enum ParcelRequest {
+        /// Puts a copy of a capability in. Caps: the capability.
+        Put = 112,
+    }
+}
 
 protocol! {
     /// Requests to a thread.

@@ -246,6 +246,7 @@ impl<K: Kernel> System<'_, K> {
                     Some(Object::Interrupt(_)) => self.drop_interrupt(key),
                     Some(Object::Dataspace(_)) => self.drop_dataspace(key),
                     Some(Object::Region(_)) => self.drop_region(key),
+                    Some(Object::Parcel(_)) => self.drop_parcel(key),
                     Some(Object::Piece(piece)) if piece.live && piece.charged => self.drop_charged_piece(key),
                     _ => Ok(()),
                 }?;

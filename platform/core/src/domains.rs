@@ -145,7 +145,7 @@ impl<K: Kernel> System<'_, K> {
         Ok(())
     }
 
-    fn cnode_of(&self, domain: Key) -> Result<(Slot, u8)> {
+    pub(crate) fn cnode_of(&self, domain: Key) -> Result<(Slot, u8)> {
         let piece = self.piece(self.domain(domain)?.cnode)?;
         match piece.kind {
             PieceKind::CNode(bits) => Ok((piece.slot, bits)),

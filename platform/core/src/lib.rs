@@ -29,6 +29,7 @@ pub mod kernel;
 pub mod log;
 pub mod memory;
 pub mod objects;
+pub mod parcels;
 mod pieces;
 pub mod serve;
 #[cfg(test)]

@@ -49,6 +49,8 @@ pub enum Object {
     Interrupt(Interrupt),
     /// A node of a device untyped.
     Device(Device),
+    /// Capabilities on their way.
+    Parcel(Parcel),
 }
 
 /// First entry of a page of objects.
@@ -359,6 +361,19 @@ pub struct Interrupt {
     pub number: u32,
     /// Its capability.
     pub slot: Slot,
+}
+
+/// Capabilities to be passed on together.
+#[derive(Debug)]
+pub struct Parcel {
+    /// Slot of the first of them; the others follow.
+    pub first: Slot,
+    /// How many fit.
+    pub room: u32,
+    /// How many were put in.
+    pub filled: u32,
+    /// Core's capability for it.
+    pub master: Option<Slot>,
 }
 
 /// A node of a device untyped, halved on demand.

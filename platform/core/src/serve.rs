@@ -7,7 +7,7 @@
 use ledger::Quota;
 use session::core::{
     AccountInfo, AccountRequest, CONTIGUOUS, DataspaceRequest, DomainRequest, DomainStatus, HardwareRequest,
-    READ_WORDS, ThreadRequest, fault_name,
+    ParcelRequest, READ_WORDS, ThreadRequest, fault_name,
 };
 use session::log::Printable;
 use session::{Error, Label, Message};
@@ -173,6 +173,14 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 None => Err(Error::Invalid),
             },
             Some(Object::Thread(_)) => self.thread(key, message),
+            Some(Object::Parcel(_)) => match ParcelRequest::decode(message) {
+                Some((ParcelRequest::Put, _)) => {
+                    let capability = self.any(caps.first())?;
+                    self.system.put(key, capability)?;
+                    Ok(Reply::default())
+                }
+                None => Err(Error::Invalid),
+            },
             _ => Err(Error::Invalid),
         }
     }
@@ -225,6 +233,14 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             AccountRequest::FreeDataspace => {
                 system.free_dataspace(account, own(caps, 0)?)?;
                 self.notice_console();
+                Ok(Reply::default())
+            }
+            AccountRequest::CreateParcel { room } => {
+                let key = system.create_parcel(account, room)?;
+                Ok((heapless::Vec::new(), system.parcel(key)?.master))
+            }
+            AccountRequest::FreeParcel => {
+                system.free_parcel(account, own(caps, 0)?)?;
                 Ok(Reply::default())
             }
             AccountRequest::CreateDomain { slot_bits } => {
@@ -282,11 +298,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 Ok(Reply::default())
             }
             DomainRequest::Grant { slot } => {
-                let capability = match caps.first() {
-                    Some(Capability::Other(slot)) => *slot,
-                    Some(Capability::Own(badge)) => self.master(*badge)?,
-                    None => return Err(Error::Invalid),
-                };
+                let capability = self.any(caps.first())?;
                 self.system.grant(domain, slot, capability)?;
                 Ok(Reply::default())
             }
@@ -310,6 +322,10 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             DomainRequest::OnChange => {
                 system.on_change(domain, other(caps, 0)?)?;
                 Ok(Reply::default())
+            }
+            DomainRequest::Unpack => {
+                let slots = message.words().get(text..).unwrap_or_default();
+                Ok(words(&[system.unpack(domain, own(caps, 0)?, slots)?]))
             }
             DomainRequest::HangUp => {
                 system.hang_up(domain)?;
@@ -421,6 +437,15 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         }
     }
 
+    /// A slot with what a request has brought.
+    fn any(&self, capability: Option<&Capability>) -> Result<Slot> {
+        match capability {
+            Some(Capability::Other(slot)) => Ok(*slot),
+            Some(Capability::Own(badge)) => self.master(*badge),
+            None => Err(Error::Invalid),
+        }
+    }
+
     /// Core's capability for the object of that badge.
     fn master(&self, badge: u32) -> Result<Slot> {
         if badge == HARDWARE_BADGE {
@@ -431,6 +456,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             Some(Object::Account(account)) => account.master,
             Some(Object::Dataspace(dataspace)) => dataspace.master,
             Some(Object::Thread(thread)) => thread.master,
+            Some(Object::Parcel(parcel)) => parcel.master,
             Some(Object::Domain(domain)) => {
                 let [own, parents, _] = domain.masters;
                 if badge & PARENT_BADGE == 0 { own } else { parents }

@@ -22,8 +22,8 @@ use crate::buddy::{Block, CHUNK_BITS, Failure, PAGE_BITS};
 use crate::kernel::{Access, CAP_PAGE_BITS, Kernel, Object as KernelObject, Refused, Slot};
 use crate::memory::{CHUNK_NODE_BITS, Memory};
 use crate::objects::{
-    Account, CapPage, Dataspace, Device, Domain, Extent, Header, Links, Object, Piece, Region, SPARE_SIZES, Slab,
-    Thread, Window,
+    Account, CapPage, Dataspace, Device, Domain, Extent, Header, Links, Object, Parcel, Piece, Region, SPARE_SIZES,
+    Slab, Thread, Window,
 };
 use crate::store::{Key, PAGES, Store};
 
@@ -146,6 +146,7 @@ impl<'a, K: Kernel> System<'a, K> {
         window, window_mut, Window, Window;
         thread, thread_mut, Thread, Thread;
         device, device_mut, Device, Device;
+        parcel, parcel_mut, Parcel, Parcel;
         header, header_mut, Header, Header;
         faults, faults_mut, Faults, DomainStatus;
     }

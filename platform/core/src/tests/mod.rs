@@ -481,6 +481,7 @@ impl Books {
             Object::Dataspace(dataspace) => vec![dataspace.master],
             Object::Thread(thread) => vec![thread.master, thread.faults],
             Object::Domain(domain) => domain.masters.into_iter().chain([domain.on_change]).collect(),
+            Object::Parcel(parcel) => vec![parcel.master],
             _ => Vec::new(),
         };
         for master in masters.into_iter().flatten() {
@@ -519,6 +520,12 @@ impl Books {
                 for run in region.runs.iter().filter(|run| run.count > 0) {
                     self.slots(owner, run.first, run.count);
                 }
+            }
+            Object::Parcel(parcel) => {
+                self.slots(owner, parcel.first, parcel.room);
+                self.caps(owner, 1 + parcel.room);
+                // Not filled yet, or what was in there has been destroyed.
+                self.empty.extend((0..parcel.room).map(|index| (parcel.first.node(), parcel.first.index() + index)));
             }
             Object::Interrupt(interrupt) => {
                 self.slots(owner, interrupt.slot, 1);

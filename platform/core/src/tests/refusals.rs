@@ -197,6 +197,35 @@ fn hand_over() {
     );
 }
 
+fn with_parcel(core: &mut Core<'_>, scene: &mut Scene) -> Result<(), Error> {
+    with_domain(core, scene)?;
+    let memory = core.create_dataspace(scene.account, PAGE, 0)?;
+    let answer = core.account(scene.account, AccountRequest::CreateParcel { room: 3 }, &[]);
+    scene.object = core.badge(answer)?;
+    let put = session::core::ParcelRequest::Put.encode();
+    core.ask(scene.object, &put, &own(&[memory]))?;
+    core.ask(scene.object, &put, &own(&[scene.account])).map(drop)
+}
+
+#[test]
+fn parcels() {
+    refuse_each(nothing, |core, scene| {
+        core.account(scene.account, AccountRequest::CreateParcel { room: 5 }, &[]).map(drop)
+    });
+    refuse_each(with_parcel, |core, scene| {
+        let put = session::core::ParcelRequest::Put.encode();
+        core.ask(scene.object, &put, &own(&[scene.account])).map(drop)
+    });
+    refuse_each(with_parcel, |core, scene| {
+        let mut message = DomainRequest::Unpack.encode();
+        [20, 21].into_iter().for_each(|slot| message.push(slot));
+        core.ask(scene.domain, &message, &own(&[scene.object])).map(drop)
+    });
+    refuse_each(with_parcel, |core, scene| {
+        core.account(scene.account, AccountRequest::FreeParcel, &[scene.object]).map(drop)
+    });
+}
+
 #[test]
 fn servers_that_are_gone() {
     refuse_each(with_thread, |core, scene| {

@@ -1073,3 +1073,67 @@ fn a_parent_stops_all_threads_and_only_the_first_domain_sees_what_is_free() {
     assert!(after[0] > words[0] && after[1] > words[1], "{words:?} {after:?}");
     core.audit();
 }
+
+#[test]
+fn several_capabilities_are_passed_on_in_a_parcel() {
+    let mut ground = Ground::new();
+    let mut core = ground.start();
+    let baseline = core.baseline();
+    let init = core.start_init(8 * MIB, 400);
+    let giver = core.create_account(init.account, MIB, 50).unwrap();
+    let taker = core.create_account(init.account, MIB, 50).unwrap();
+    let domain = core.create_domain(taker, init.domain, "taker", 6).unwrap() & !PARENT_BADGE;
+    let memory = core.create_dataspace(giver, 2 * PAGE, 0).unwrap();
+    let (_, slot) = core.account(giver, AccountRequest::CreateNotification, &[]).unwrap();
+    core.kernel().pass(slot.unwrap(), RECEIVE);
+    let before = (core.info(giver), core.info(taker));
+    let answer = core.account(giver, AccountRequest::CreateParcel { room: 3 }, &[]);
+    let parcel = core.badge(answer).unwrap();
+    assert_eq!(core.info(giver).caps_used, before.0.caps_used + 4);
+    let put = session::core::ParcelRequest::Put.encode();
+    core.ask(parcel, &put, &own(&[memory])).unwrap();
+    core.ask(parcel, &put, &[Capability::Other(RECEIVE)]).unwrap();
+    refused(&mut core, Error::Invalid, |core| core.ask(parcel, &put, &[]));
+    core.ask(parcel, &put, &own(&[giver])).unwrap();
+    refused(&mut core, Error::Busy, |core| core.ask(parcel, &put, &own(&[memory])));
+    core.audit();
+
+    let unpack = |slots: &[u32]| {
+        let mut message = DomainRequest::Unpack.encode();
+        slots.iter().for_each(|slot| message.push(*slot));
+        move |core: &mut Core<'_>| core.ask(domain, &message, &own(&[parcel]))
+    };
+    // Too few slots, none of the space, and one that is taken: nothing is taken then.
+    refused(&mut core, Error::Invalid, unpack(&[20, 21]));
+    refused(&mut core, Error::Invalid, unpack(&[20, 21, 64]));
+    refused(&mut core, Error::Invalid, unpack(&[20, 0, 22]));
+    refused(&mut core, Error::Busy, unpack(&[20, 21, slot::ACCOUNT]));
+    assert_eq!(unpack(&[20, 21, 22, 23])(&mut core).unwrap().0, [3]);
+    let space = core.server.system.domain(key(domain)).unwrap().cnode;
+    let space = core.server.system.piece(space).unwrap().slot;
+    let got: Vec<_> =
+        (20..24).map(|slot| core.kernel().granted(space, slot).map(|got| (got.kind, got.badge))).collect();
+    assert_eq!(got, [Some(("endpoint", memory)), Some(("notification", 0)), Some(("endpoint", giver)), None]);
+    // The taker's slots are paid; nothing of what it has got is its own.
+    assert_eq!(core.info(taker).caps_used, before.1.caps_used);
+    refused(&mut core, Error::Denied, |core| core.account(taker, AccountRequest::FreeDataspace, &[memory]));
+    refused(&mut core, Error::Denied, |core| core.account(taker, AccountRequest::FreeParcel, &[parcel]));
+
+    // Once in there, a capability outlives the parcel, but not what it leads to.
+    core.account(giver, AccountRequest::FreeParcel, &[parcel]).unwrap();
+    core.audit();
+    assert_eq!(core.info(giver).caps_used, before.0.caps_used);
+    assert!(core.kernel().granted(space, 20).is_some());
+    core.account(giver, AccountRequest::FreeDataspace, &[memory]).unwrap();
+    assert!(core.kernel().granted(space, 20).is_none());
+    assert!(core.kernel().granted(space, 22).is_some());
+    refused(&mut core, Error::Invalid, |core| core.account(giver, AccountRequest::CreateParcel { room: 0 }, &[]));
+    refused(&mut core, Error::Invalid, |core| core.account(giver, AccountRequest::CreateParcel { room: 33 }, &[]));
+    core.account(taker, AccountRequest::CreateParcel { room: 32 }, &[]).unwrap();
+    refused(&mut core, Error::OutOfCaps, |core| core.account(taker, AccountRequest::CreateParcel { room: 32 }, &[]));
+    core.server.empty(RECEIVE);
+    core.close_everything();
+    core.audit();
+    assert_eq!(core.baseline(), baseline);
+    assert_eq!(core.defects(), 0);
+}

@@ -23,7 +23,7 @@ struct Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let number = prop_oneof![4 => 0u32..16, 1 => any::<u32>()];
-    (0u8..42, any::<[u8; 3]>(), proptest::array::uniform6(number), proptest::option::weighted(0.2, 0u32..16))
+    (0u8..45, any::<[u8; 3]>(), proptest::array::uniform6(number), proptest::option::weighted(0.2, 0u32..16))
         .prop_map(|(what, picks, numbers, refuse)| Step { what, picks, numbers, refuse })
 }
 
@@ -34,6 +34,7 @@ enum Kind {
     Domain,
     Region,
     Thread,
+    Parcel,
 }
 
 /// The badge of an object of a kind, or now and then of any other. Never the root account, for which no capability exists.
@@ -48,6 +49,7 @@ fn choose(core: &Core<'_>, kind: Kind, pick: u8) -> u32 {
         Object::Domain(_) => matches!(kind, Kind::Domain),
         Object::Region(_) => matches!(kind, Kind::Region),
         Object::Thread(_) => matches!(kind, Kind::Thread),
+        Object::Parcel(_) => matches!(kind, Kind::Parcel),
         _ => false,
     };
     let mut found = core.badges(wanted);
@@ -81,6 +83,27 @@ fn request(core: &Core<'_>, step: &Step, init: Component) -> (u32, Message, Vec<
         4 => account_request(lent, &[payer]),
         5 => account_request(AccountRequest::Repay { ram: pages(a), caps: b }, &[payer]),
         6 => account_request(AccountRequest::Close, &[payer]),
+        39 => account_request(AccountRequest::CreateParcel { room: a % 5 }, &[]),
+        40 => (
+            choose(core, Kind::Parcel, second),
+            session::core::ParcelRequest::Put.encode(),
+            if a % 4 == 0 {
+                vec![Capability::Other(RECEIVE)]
+            } else {
+                own(&[[account, dataspace, domain][b as usize % 3]])
+            },
+        ),
+        41 => {
+            let mut message = DomainRequest::Unpack.encode();
+            (0..a % 6).for_each(|index| message.push(b.wrapping_add(index)));
+            (domain, message, own(&[choose(core, Kind::Parcel, second)]))
+        }
+        42 => {
+            let parcel = choose(core, Kind::Parcel, second);
+            let owner = core.server.system.owner(key(parcel)).map_or(account, Key::badge);
+            let owner = if owner == core.root() || a % 4 == 0 { account } else { owner };
+            (owner, AccountRequest::FreeParcel.encode(), own(&[parcel]))
+        }
         37..=38 => {
             let borrower = choose(core, Kind::Account, second);
             let system = &core.server.system;
