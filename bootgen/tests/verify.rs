@@ -15,18 +15,7 @@ use bootgen::check::sections::locate;
 use bootgen::check::verify::{Known, Verdict, compare, verify};
 use bootgen::check::{Check, Contents, Severity};
 use bootgen::crypto::rsa::Digest;
-use images::{Folder, secrets};
-
-const PLAIN: &str = "[bootloader] ./fsbl.elf\n./top.bit\n./app.elf";
-const MD5: &str = "[init] ./init.txt\n[bootloader] ./fsbl.elf\n[checksum=md5] ./top.bit\n[checksum=md5] ./app.elf\n\
-    [load=0x300001, checksum=md5] ./data.bin";
-const RSA: &str = "[pskfile] ./psk.pem\n[sskfile] ./ssk.pem\n[bootloader, authentication=rsa, udf_data=./udf.txt] ./fsbl.elf\n\
-    [authentication=rsa] ./top.bit\n[authentication=rsa, checksum=md5] ./app.elf";
-const AES: &str = "[keysrc_encryption] bbram_red_key\n[aeskeyfile] ./x.nky\n[bootloader, encryption=aes] ./fsbl.elf\n\
-    [encryption=aes] ./top.bit\n[encryption=aes] ./app.elf";
-const ALL: &str = "[keysrc_encryption] efuse_red_key\n[aeskeyfile] ./x.nky\n[pskfile] ./psk.pem\n[sskfile] ./ssk.pem\n\
-    [bootloader, encryption=aes, authentication=rsa] ./fsbl.elf\n[encryption=aes, authentication=rsa] ./top.bit\n\
-    [encryption=aes, authentication=rsa, checksum=md5] ./app.elf";
+use images::{AES, ALL, Folder, MD5, PLAIN, RSA, secrets};
 
 fn judge(bytes: &[u8], known: &Known) -> Verdict {
     verify(&mut &bytes[..], known).unwrap()

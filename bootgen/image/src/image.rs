@@ -243,13 +243,16 @@ impl<S: Source> Image<S> {
         Ok(Some(word))
     }
 
-    /// Fills `buffer` with the bytes from `offset`.
+    /// Fills `buffer` with the bytes from `offset`; where it is empty, `offset` does not matter.
     ///
     /// # Errors
     ///
     /// When the source does not have them, or fails.
     pub fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), Error<S::Error>> {
         let length = buffer.len();
+        if length == 0 {
+            return Ok(());
+        }
         self.source.read(offset, buffer).map_err(|cause| Error::Read { offset, length, cause })
     }
 

@@ -220,10 +220,15 @@ impl Contents {
         self.partitions.iter().position(is_loader)
     }
 
-    /// Whether partition `index` is encrypted: its two lengths differ by more than the padding of its data explains.
+    /// Whether partition `index` is encrypted: the boot header names a key, and the partition's two lengths differ.
     pub fn is_encrypted(&self, index: usize) -> bool {
-        let Some(Partition { header, .. }) = self.partitions.get(index) else { return false };
-        plain_length(header) != u64::from(header.unencrypted_length.get())
+        self.boot.key_source.get() != 0 && self.has_two_lengths(index)
+    }
+
+    /// Whether the two lengths of partition `index` differ by more than the padding of its data explains.
+    pub fn has_two_lengths(&self, index: usize) -> bool {
+        let header = self.partitions.get(index).map(|partition| partition.header);
+        header.is_some_and(|header| plain_length(&header) != u64::from(header.unencrypted_length.get()))
     }
 
     /// Whether anything in the image is signed.

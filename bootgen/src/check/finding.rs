@@ -152,7 +152,11 @@ impl fmt::Display for Finding {
         }
         write!(f, " at {:#x}: {}", self.range.start, self.message)?;
         for (index, suspect) in self.suspects.iter().enumerate() {
-            f.write_str(if index == 0 { "; to blame is one of " } else { ", " })?;
+            f.write_str(match (index, self.suspects.len()) {
+                (0, 1) => "; to blame is ",
+                (0, _) => "; to blame is one of ",
+                _ => ", ",
+            })?;
             write!(f, "`{}` at {:#x}", suspect.field, suspect.range.start)?;
             if let Some(value) = suspect.value {
                 write!(f, " (should then be {value:#x})")?;

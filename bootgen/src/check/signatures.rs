@@ -119,6 +119,11 @@ pub fn digest_of_primary(certificate: &Certificate) -> Digest {
     Sha256::digest(certificate.primary.as_bytes()).into()
 }
 
+/// The digest of a certificate's secondary key, which the primary key signs.
+pub fn digest_of_secondary(certificate: &Certificate) -> Digest {
+    Sha256::digest(certificate.secondary.as_bytes()).into()
+}
+
 /// Compares a certificate's primary key with the digest that it should have.
 fn wrong_primary(certificate: &Placed<Certificate>, place: &str, digest: &Digest) -> Option<Finding> {
     let found = digest_of_primary(&certificate.value);

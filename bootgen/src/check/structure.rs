@@ -90,7 +90,7 @@ fn boot_header(contents: &Contents, report: &mut Report) {
         return;
     };
     let Some(header) = contents.partitions.get(loader).map(|partition| partition.header) else { return };
-    let (encrypted, attributes) = (contents.is_encrypted(loader), header.attributes());
+    let (encrypted, attributes) = (contents.has_two_lengths(loader), header.attributes());
     if encrypted != (boot.key_source.get() != 0) {
         let message = if encrypted {
             "names none, but the boot loader is encrypted"
@@ -266,7 +266,7 @@ fn lengths(contents: &Contents, index: usize, report: &mut Report) {
     if plain == 0 {
         wrong(offset_of!(PartitionHeader, unencrypted_length), "is 0: there are no empty partitions".to_owned());
     }
-    if !contents.is_encrypted(index) {
+    if !contents.has_two_lengths(index) {
         return;
     }
     if contents.boot.key_source.get() == 0 {
@@ -283,17 +283,10 @@ fn lengths(contents: &Contents, index: usize, report: &mut Report) {
             format!("is {stored:#x} bytes; encrypted data is {framing:#x} bytes and a multiple of {GRAIN:#x}");
         return wrong(offset_of!(PartitionHeader, encrypted_length), message);
     };
-    let expected = match header.attributes().destination() {
-        // Two words of a configuration packet precede a program.
-        Some(partition::Destination::Ps) => {
-            let padded = plain.saturating_add(8).next_multiple_of(GRAIN);
-            let padded_more = plain.saturating_add(12).next_multiple_of(GRAIN);
-            padded..=padded_more
-        }
-        // What the engine does not need of a bitstream is left out.
-        _ => 0..=plain.next_multiple_of(GRAIN),
-    };
-    if !expected.contains(&data) {
+    // Two words of a configuration packet precede a program.
+    let packet = if header.attributes().destination() == Some(partition::Destination::Ps) { 8 } else { 0 };
+    let expected = plain.saturating_add(packet).next_multiple_of(GRAIN);
+    if data != expected {
         let message = format!("is {plain:#x} bytes, but {data:#x} bytes are encrypted");
         wrong(offset_of!(PartitionHeader, unencrypted_length), message);
     }

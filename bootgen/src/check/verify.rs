@@ -80,7 +80,7 @@ impl Verdict {
     }
 
     /// Takes up further findings.
-    fn add(&mut self, findings: Vec<Finding>) {
+    pub fn add(&mut self, findings: Vec<Finding>) {
         for finding in findings {
             if !self.findings.contains(&finding) {
                 self.findings.push(finding);

@@ -13,6 +13,22 @@ use tempfile::TempDir;
 /// The reference tool: the distribution's package `xilinx-bootgen`.
 pub(crate) const REFERENCE: &str = "/usr/bin/bootgen";
 
+/// Lines of a BIF: nothing but files.
+pub(crate) const PLAIN: &str = "[bootloader] ./fsbl.elf\n./top.bit\n./app.elf";
+/// Lines of a BIF: register writes, MD5 sums, and data at an odd address.
+pub(crate) const MD5: &str = "[init] ./init.txt\n[bootloader] ./fsbl.elf\n[checksum=md5] ./top.bit\n[checksum=md5] ./app.elf\n\
+    [load=0x300001, checksum=md5] ./data.bin";
+/// Lines of a BIF: everything signed.
+pub(crate) const RSA: &str = "[pskfile] ./psk.pem\n[sskfile] ./ssk.pem\n[bootloader, authentication=rsa, udf_data=./udf.txt] ./fsbl.elf\n\
+    [authentication=rsa] ./top.bit\n[authentication=rsa, checksum=md5] ./app.elf";
+/// Lines of a BIF: everything encrypted.
+pub(crate) const AES: &str = "[keysrc_encryption] bbram_red_key\n[aeskeyfile] ./x.nky\n[bootloader, encryption=aes] ./fsbl.elf\n\
+    [encryption=aes] ./top.bit\n[encryption=aes] ./app.elf";
+/// Lines of a BIF: everything signed and encrypted.
+pub(crate) const ALL: &str = "[keysrc_encryption] efuse_red_key\n[aeskeyfile] ./x.nky\n[pskfile] ./psk.pem\n[sskfile] ./ssk.pem\n\
+    [bootloader, encryption=aes, authentication=rsa] ./fsbl.elf\n[encryption=aes, authentication=rsa] ./top.bit\n\
+    [encryption=aes, authentication=rsa, checksum=md5] ./app.elf";
+
 /// A folder with inputs.
 pub(crate) struct Folder(TempDir);
 
