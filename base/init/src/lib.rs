@@ -34,6 +34,7 @@ mod report;
 mod roms;
 mod sessions;
 mod starving;
+pub mod state;
 
 /// What init drives.
 mod platform {
