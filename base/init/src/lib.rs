@@ -422,6 +422,8 @@ impl Init {
             self.end(index, End::Over);
         }
         self.programs = Programs::new();
+        // init's own session with the timer is over with its server; nobody but init can close it.
+        self.close_sessions_of(sessions::INIT);
         if !self.nested {
             log!("finished: {} failed", self.failures);
             let _ = Domain::own().free_memory();
