@@ -50,7 +50,7 @@ fn jump(address: u32) {
 fn load_two(address: u32) {
     // SAFETY: as in `load`.
     unsafe {
-        asm!("ldrd r2, r3, [{0}]", in(reg) address, in("r8") WITNESS, out("r2") _, out("r3") _, options(nostack))
+        asm!("ldrd r2, r3, [{0}]", in(reg) address, in("r8") WITNESS, out("r2") _, out("r3") _, options(nostack));
     };
 }
 
