@@ -7,7 +7,7 @@ use session::{Message, Service, Text};
 
 use crate::children::{Child, Children};
 use crate::description::Target;
-use crate::exchange::{self, Event, Exchange, Outcome, Quota, Standing, When, Wish, World};
+use crate::exchange::{Event, Exchange, Outcome, Phase, Quota, Standing, When, Wish, World};
 use crate::lifecycle::{End, State};
 use crate::platform::{Account, Capability, Domain, Error, log};
 use crate::roms::OWN_SESSION;
@@ -191,10 +191,8 @@ impl Init {
 
     /// The notification that a client has brought for a server that has not answered yet.
     pub(crate) fn brought(&mut self, server: usize, id: u32) -> Result<Reply, Error> {
-        let session = self
-            .sessions
-            .get(id)
-            .filter(|session| session.server == server && session.phase == exchange::Phase::Offered);
+        let session =
+            self.sessions.get(id).filter(|session| session.server == server && session.phase == Phase::Offered);
         let brought = session.ok_or(Error::Invalid)?.brought.as_ref().ok_or(Error::NotFound)?;
         Ok(Some((Message::new(0), Some(Capability::copy(brought.slot())?))))
     }
@@ -247,6 +245,13 @@ impl Init {
     /// Ends the sessions that a component serves, without it. `keep`: those that it has not heard of wait for its next instance.
     pub(crate) fn settle_server(&mut self, server: usize, keep: bool) {
         self.sessions.server_ended(&mut self.children, server, keep);
+        // init itself has nothing of that server's to look at any more.
+        let own = self.sessions.iter().find(|(_, session)| session.client == Some(INIT));
+        let dead = own.filter(|(_, session)| session.phase == Phase::Dead).map(|(id, _)| id);
+        if let Some(id) = dead {
+            // A dead session is closed at once.
+            let _ = self.sessions.close(&mut self.children, INIT, id);
+        }
     }
 
     /// Lets all who call a server that has ended know: their calls fail.
