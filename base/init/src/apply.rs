@@ -125,9 +125,9 @@ impl Init {
 
     /// Gives a component what it should have.
     fn give(&mut self, index: usize) {
-        match self.children.get(index).map(|child| child.state) {
-            Some(State::Running) => self.adjust(index),
-            Some(State::Waiting) => self.start(index),
+        match self.children.get(index).map(|child| (child.state, child.delay)) {
+            Some((State::Running, _)) => self.adjust(index),
+            Some((State::Waiting, 0)) => self.start(index),
             _ => {}
         }
     }

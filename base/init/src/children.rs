@@ -44,6 +44,10 @@ pub(crate) struct Child {
     pub(crate) wanted: u32,
     /// How often in a row it was found wanting the processor while others did not get it.
     pub(crate) busy: u32,
+    /// Milliseconds until it is started again.
+    pub(crate) delay: u32,
+    /// Milliseconds since it last asked for anything; counted only if it has a heartbeat.
+    pub(crate) silent: u32,
     /// RAM and capabilities that it has asked for and not got.
     pub(crate) requested: [u32; 2],
     /// What is between it and init about quota.
@@ -76,6 +80,7 @@ impl Child {
             Ok((domain, parent)) => {
                 self.instance = Some(Instance { account, domain, parent, signal: None });
                 self.state = State::Running;
+                self.silent = 0;
                 self.trade = Trade::default();
                 Ok(())
             }
@@ -187,6 +192,8 @@ impl Children {
             sequence: self.sequence,
             named,
             unstartable: None,
+            delay: 0,
+            silent: 0,
             requested: [0; 2],
             wanted: 0,
             busy: 0,

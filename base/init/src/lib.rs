@@ -52,7 +52,7 @@ use component::Env;
 use session::Message;
 use session::parent::ParentRequest;
 
-use crate::children::Children;
+use crate::children::{Child, Children};
 use crate::description::{Name, OnExit};
 use crate::lifecycle::{End, Next, State};
 use crate::platform::{Capability, Domain, Error, Figures, Rom, Signal, gate, load, log, mark, store};
@@ -196,6 +196,9 @@ impl Init {
     }
 
     fn request(&mut self, child: usize, message: &Message, received: Option<Capability>) -> Reply {
+        if let Some(child) = self.children.get_mut(child) {
+            child.silent = 0;
+        }
         let result = match ParentRequest::decode(message) {
             Some((ParentRequest::Open { service, ram, caps, argument }, text)) => {
                 self.open(child, service, [ram, caps, argument], message, text, received)
@@ -304,6 +307,9 @@ impl Init {
         let Some(next) = self.children.get(index).map(|child| child.next) else { return };
         self.leaving = self.leaving.saturating_sub(1);
         self.settle_server(index, matches!(next, Next::Restart(_)));
+        if self.timer.is_some() {
+            self.start_clock();
+        }
         self.close_own_of(index);
         self.look_for_end = true;
         self.own.notify_state();
@@ -330,6 +336,9 @@ impl Init {
             return;
         }
         child.state = State::Waiting;
+        if let (Next::Restart(delay), true) = (next, self.timer.is_some()) {
+            child.delay = delay;
+        }
         self.waiting = true;
         let audit = child.component.restart.is_some_and(|restart| restart.audit);
         self.grant_waiting();
@@ -363,7 +372,8 @@ impl Init {
     /// Starts what waits for that, unless it could not be started and nothing has changed since.
     fn start_waiting(&mut self) {
         for index in 0..self.children.len() {
-            if self.children.get(index).is_some_and(|child| child.unstartable != Some(self.destroyed)) {
+            let ready = |child: &Child| child.delay == 0 && child.unstartable != Some(self.destroyed);
+            if self.children.get(index).is_some_and(ready) {
                 self.start(index);
             }
         }
