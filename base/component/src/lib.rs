@@ -46,7 +46,9 @@ pub mod thread;
 
 pub use cap::Capability;
 pub use env::{Env, Open, Session, ask, exit, next_event, open, yielded};
-pub use platform::{Account, Attach, Attached, Dataspace, Domain, Figures, Hardware, NewThread, Parcel, Rom};
+pub use platform::{
+    Account, Attach, Attached, Dataspace, Domain, Figures, Hardware, Managed, NewThread, PageFault, Parcel, Rom,
+};
 pub use session::Error;
 
 #[cfg(target_os = "none")]

@@ -17,6 +17,10 @@ pub mod interval {
     pub const SESSION: u32 = 6;
     /// A signal to another component, and its signal back.
     pub const SIGNAL: u32 = 7;
+    /// An access to a page that core maps at that moment.
+    pub const PAGE_FAULT: u32 = 24;
+    /// An access to a page that another component supplies.
+    pub const PAGER: u32 = 25;
 }
 
 /// Begins interval `INTERVAL` (0 to 255).

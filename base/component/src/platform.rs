@@ -86,6 +86,21 @@ impl Account {
         Ok(Dataspace { capability: capability.ok_or(Error::Invalid)?, bytes })
     }
 
+    /// Makes a managed dataspace, for a pager that is told by `notification`.
+    pub fn create_managed(&self, bytes: u32, notification: u32) -> Result<Managed, Error> {
+        let request = AccountRequest::CreateManaged { bytes };
+        brought(call_for_cap(self.slot(), &request.encode(), &[notification])?).map(Managed)
+    }
+
+    /// Gives up writing to a dataspace made from this account, for everybody and for good.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]: it is not plain RAM. [`Error::Busy`]: the kernel writes messages of a thread there, or pages of it have been put into
+    /// a managed dataspace as writeable.
+    pub fn seal(&self, dataspace: &Dataspace) -> Result<(), Error> {
+        call(self.slot(), &AccountRequest::Seal.encode(), &[dataspace.slot()]).map(drop)
+    }
+
     /// Frees a dataspace made from this account.
     pub fn free_dataspace(&self, dataspace: Dataspace) -> Result<(), Error> {
         call(self.slot(), &AccountRequest::FreeDataspace.encode(), &[dataspace.slot()]).map(drop)
@@ -178,7 +193,7 @@ impl Dataspace {
         Ok(Self { bytes: answer.word(0).ok_or(Error::Invalid)?, capability })
     }
 
-    /// Whether its content never changes, because it is a boot module.
+    /// Whether its content never changes, because it is a boot module or sealed.
     pub fn is_constant(&self) -> Result<bool, Error> {
         let answer = call(self.capability.slot(), &DataspaceRequest::Size.encode(), &[])?;
         Ok(answer.word(1) == Some(1))
@@ -189,6 +204,13 @@ impl Dataspace {
         self.capability.slot()
     }
 
+    /// The same dataspace, by a capability that only allows reading.
+    pub fn read_only(&self) -> Result<Self, Error> {
+        let request = DataspaceRequest::Share { flags: 0 };
+        let capability = brought(call_for_cap(self.slot(), &request.encode(), &[])?)?;
+        Ok(Self { capability, bytes: self.bytes })
+    }
+
     /// The capability alone.
     pub fn into_capability(self) -> Capability {
         self.capability
@@ -197,6 +219,52 @@ impl Dataspace {
     /// Its size in bytes.
     pub fn bytes(&self) -> u32 {
         self.bytes
+    }
+}
+
+/// An access that waits for a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageFault {
+    /// Offset of the page in the managed dataspace.
+    pub offset: u32,
+    /// It is a write.
+    pub write: bool,
+}
+
+/// A managed dataspace, for its pager: without memory of its own, filled page by page when somebody touches one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Managed(Capability);
+
+impl Managed {
+    /// The dataspace for others to attach: writeable with [`session::core::WRITE`], else only for reading.
+    pub fn share(&self, flags: u32) -> Result<Dataspace, Error> {
+        let request = DataspaceRequest::Share { flags };
+        brought(call_for_cap(self.0.slot(), &request.encode(), &[])?).and_then(Dataspace::from_capability)
+    }
+
+    /// The next access that waits and has not been told yet.
+    pub fn next_fault(&self) -> Result<Option<PageFault>, Error> {
+        match call(self.0.slot(), &DataspaceRequest::NextFault.encode(), &[])?.words() {
+            [offset, write] => Ok(Some(PageFault { offset: *offset, write: *write != 0 })),
+            _ => Ok(None),
+        }
+    }
+
+    /// Puts pages of `other` from its offset `source` on in at `offset`, and lets those go on that wait for them. `flags`: 0 for reading
+    /// alone, or [`session::core::WRITE`]. `other` consists of pages of 4096 bytes.
+    pub fn populate(&self, offset: u32, other: &Dataspace, source: u32, bytes: u32, flags: u32) -> Result<(), Error> {
+        let request = DataspaceRequest::Populate { offset, source, bytes, flags };
+        call(self.0.slot(), &request.encode(), &[other.slot()]).map(drop)
+    }
+
+    /// Takes pages out: the next access to them waits again.
+    pub fn evict(&self, offset: u32, bytes: u32) -> Result<(), Error> {
+        call(self.0.slot(), &DataspaceRequest::Evict { offset, bytes }.encode(), &[]).map(drop)
+    }
+
+    /// Lets those who wait for a page take a fault.
+    pub fn refuse(&self, offset: u32) -> Result<(), Error> {
+        call(self.0.slot(), &DataspaceRequest::Refuse { offset }.encode(), &[]).map(drop)
     }
 }
 

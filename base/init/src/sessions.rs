@@ -296,7 +296,7 @@ fn open_core(
             Some(rom.into_capability())
         }
         Service::Hardware => Some(Domain::own().hardware()?),
-        Service::Timer | Service::Block | Service::Devices | Service::Echo | Service::Report => {
+        Service::Timer | Service::Block | Service::Devices | Service::Echo | Service::Report | Service::Memory => {
             return Err(Error::Denied);
         }
     };

@@ -47,6 +47,14 @@ protocol! {
             /// [`CONTIGUOUS`], [`SMALL_PAGES`].
             flags,
         },
+        /// Makes a managed dataspace: one without memory, whose pages its maker, the *pager*, puts in when they are wanted. Caps: the notification
+        /// that is signalled when somebody waits for a page. Answer: the dataspace, with the rights of the pager.
+        CreateManaged = 90 {
+            /// Size in bytes, rounded up to 4096.
+            bytes,
+        },
+        /// Gives up writing to a RAM dataspace made from this account, for everybody and for good. Caps: the dataspace.
+        Seal = 91,
         /// Frees a dataspace made from this account, wherever it is attached. Caps: the dataspace.
         FreeDataspace = 7,
         /// Makes a protection domain: address space, capability space, endpoint and notification. Text: the
@@ -133,6 +141,38 @@ protocol! {
     pub enum DataspaceRequest {
         /// Answer: size in bytes; 1 if the content never changes, else 0.
         Size = 16,
+        /// Answer: the same dataspace, by a capability that allows less: attaching it, writeable only with [`WRITE`]. What allows only reading
+        /// cannot be made to allow more.
+        Share = 17 {
+            /// 0 or [`WRITE`].
+            flags,
+        },
+        /// The next access that waits for a page of a managed dataspace; its pager only. Answer: the page's offset and 1 if it is a write, or no word at all.
+        NextFault = 18,
+        /// Puts pages of another dataspace of 4096-byte pages into a managed one, in place of what was there, and lets those go on that wait for
+        /// them; its pager only. Caps: the other dataspace.
+        Populate = 19 {
+            /// Offset of the first page.
+            offset,
+            /// Offset in the other dataspace.
+            source,
+            /// Bytes, a multiple of 4096.
+            bytes,
+            /// 0 or [`WRITE`].
+            flags,
+        },
+        /// Takes pages out of a managed dataspace: the next access to them waits again; its pager only.
+        Evict = 20 {
+            /// Offset of the first page.
+            offset,
+            /// Bytes, a multiple of 4096.
+            bytes,
+        },
+        /// There will be no such page: whoever waits for it takes a fault; the pager only.
+        Refuse = 21 {
+            /// Offset of the page.
+            offset,
+        },
     }
 }
 
@@ -148,7 +188,7 @@ protocol! {
             offset,
             /// Bytes to map, rounded up to 4096; 0 for all from `offset`.
             bytes,
-            /// [`WRITE`], [`EXECUTE`], [`UNCACHED`].
+            /// [`WRITE`], [`EXECUTE`], [`UNCACHED`], [`LAZY`].
             flags,
         },
         /// Unmaps a region.
@@ -234,6 +274,9 @@ pub const WRITE: u32 = 1;
 pub const EXECUTE: u32 = 2;
 /// Flag of `Attach`: uncached, strongly ordered memory.
 pub const UNCACHED: u32 = 4;
+/// Flag of `Attach`: each page is mapped when it is first touched, and only then its mapping is paid for. For dataspaces of 4096-byte pages; managed ones
+/// are attached like this whether the flag is there or not.
+pub const LAZY: u32 = 8;
 
 /// Operation of `Cache`: write dirty lines to memory.
 pub const CACHE_CLEAN: u32 = 1;
@@ -361,6 +404,8 @@ pub mod fault {
     pub const PROTECTED: u32 = 10;
     /// The bus or the memory behind it has refused the access.
     pub const BUS: u32 = 11;
+    /// A page that is mapped when it is touched, and whose mapping the account cannot pay for.
+    pub const UNPAID: u32 = 12;
 }
 
 /// A fault's name.
@@ -377,6 +422,7 @@ pub fn fault_name(kind: u32) -> &'static str {
         fault::STACK => "stack overflow",
         fault::PROTECTED => "access to protected memory",
         fault::BUS => "bus error",
+        fault::UNPAID => "page that cannot be paid for",
         _ => "unknown fault",
     }
 }

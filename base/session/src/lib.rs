@@ -15,6 +15,7 @@ pub mod echo;
 mod error;
 pub mod label;
 pub mod log;
+pub mod memory;
 pub mod message;
 pub mod parent;
 pub mod ring;

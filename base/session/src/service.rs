@@ -24,12 +24,23 @@ pub enum Service {
     Echo = 6,
     /// Publishes a dataspace that others read as a ROM. Offered by init.
     Report = 7,
+    /// Memory whose pages the server puts in when they are touched.
+    Memory = 8,
 }
 
 impl Service {
     /// Every service, in the order of its wire value.
-    pub const ALL: [Self; 8] =
-        [Self::Log, Self::Timer, Self::Block, Self::Devices, Self::Rom, Self::Hardware, Self::Echo, Self::Report];
+    pub const ALL: [Self; 9] = [
+        Self::Log,
+        Self::Timer,
+        Self::Block,
+        Self::Devices,
+        Self::Rom,
+        Self::Hardware,
+        Self::Echo,
+        Self::Report,
+        Self::Memory,
+    ];
 
     /// The service with the wire value `value`.
     pub fn from_wire(value: u32) -> Option<Self> {

@@ -8,7 +8,7 @@
 
 use abi::{WINDOW_BASE, WINDOW_END};
 use session::Error;
-use session::core::{CONTIGUOUS, EXECUTE, SMALL_PAGES, UNCACHED, WRITE};
+use session::core::{CONTIGUOUS, EXECUTE, LAZY, SMALL_PAGES, UNCACHED, WRITE};
 
 use crate::buddy::{CHUNK_BITS, PAGE_BITS};
 use crate::kernel::{Access, Kernel, Object as KernelObject, Slot};
@@ -55,7 +55,18 @@ impl<K: Kernel> System<'_, K> {
     /// An empty dataspace with its capability.
     pub(crate) fn new_dataspace(&mut self, account: Key, bytes: u32, kind: Kind) -> Result<Key> {
         self.charge(account, 0, 1, 0)?;
-        let empty = Dataspace { bytes, kind, extents: None, regions: None, master: None };
+        let empty = Dataspace {
+            bytes,
+            kind,
+            extents: None,
+            regions: None,
+            master: None,
+            read_only: None,
+            managed: None,
+            sealed: false,
+            mapper: None,
+            lent_writeable: false,
+        };
         let key = match self.insert(account, Object::Dataspace(empty)) {
             Ok(key) => key,
             Err(error) => {
@@ -194,9 +205,10 @@ impl<K: Kernel> System<'_, K> {
         while let Some(region) = self.dataspace(key)?.regions {
             self.drop_region(region)?;
         }
-        let (mut extent, master) = {
+        self.drop_managed(key)?;
+        let (mut extent, master, read_only) = {
             let dataspace = self.dataspace_mut(key)?;
-            (dataspace.extents.take(), dataspace.master.take())
+            (dataspace.extents.take(), dataspace.master.take(), dataspace.read_only.take())
         };
         while let Some(at) = extent {
             let Object::Extent(removed) = self.remove(at)? else { return Err(Error::Kernel) };
@@ -211,6 +223,7 @@ impl<K: Kernel> System<'_, K> {
             extent = removed.next;
         }
         self.drop_master(master);
+        self.drop_master(read_only);
         self.remove(key)?;
         self.refund(account, 0, 1, 0);
         Ok(())
@@ -224,9 +237,9 @@ impl<K: Kernel> System<'_, K> {
         payer: Key,
         [address, offset, bytes, flags]: [u32; 4],
     ) -> Result<Key> {
-        let (size, kind) = {
+        let (size, kind, sealed) = {
             let dataspace = self.dataspace(dataspace)?;
-            (dataspace.bytes, dataspace.kind)
+            (dataspace.bytes, dataspace.kind, dataspace.sealed)
         };
         self.domain(domain)?;
         let bytes = if bytes == 0 { size.saturating_sub(offset) } else { bytes };
@@ -237,17 +250,20 @@ impl<K: Kernel> System<'_, K> {
         if end > size
             || offset % PAGE != 0
             || address % PAGE != 0
-            || flags & !(WRITE | EXECUTE | UNCACHED) != 0
+            || flags & !(WRITE | EXECUTE | UNCACHED | LAZY) != 0
             || (flags & WRITE != 0 && (read_only || flags & EXECUTE != 0))
             || (flags & EXECUTE != 0 && device)
         {
             return Err(Error::Invalid);
         }
-        let access = Access {
-            write: flags & WRITE != 0,
-            execute: flags & EXECUTE != 0,
-            cached: flags & UNCACHED == 0 && !device,
-        };
+        if sealed && flags & WRITE != 0 {
+            return Err(Error::Denied);
+        }
+        let lazy = flags & LAZY != 0 || kind == Kind::Managed;
+        if lazy && kind != Kind::Managed {
+            self.check_lazy(dataspace, kind)?;
+        }
+        let access = access(flags, device);
         let address = if address == 0 {
             if bytes > WINDOW_MEGABYTES * MEGABYTE {
                 return Err(Error::Invalid);
@@ -263,6 +279,8 @@ impl<K: Kernel> System<'_, K> {
             address,
             bytes,
             offset,
+            flags,
+            pages: None,
             runs: [Run::NONE; REGION_RUNS],
             tables: None,
             in_domain: Links::default(),
@@ -276,13 +294,44 @@ impl<K: Kernel> System<'_, K> {
             }
         };
         self.link_region(key)?;
-        match self.map_region(key, payer, offset, access) {
+        let mapped = if lazy { self.start_lazy(key, payer) } else { self.map_region(key, payer, offset, access) };
+        match mapped {
             Ok(()) => Ok(key),
             Err(error) => {
                 self.drop_region(key)?;
                 Err(error)
             }
         }
+    }
+
+    /// Prepares a region for pages that come one by one. The first such region of a dataspace maps the frames themselves, which saves
+    /// copying their capabilities.
+    fn start_lazy(&mut self, key: Key, payer: Key) -> Result<()> {
+        let (dataspace, bytes) = {
+            let region = self.region(key)?;
+            (region.dataspace, region.bytes)
+        };
+        let object = self.dataspace(dataspace)?;
+        let direct = object.managed.is_none() && object.mapper.is_none();
+        let pages = self.new_page_map(payer, bytes / PAGE, !direct)?;
+        self.region_mut(key)?.pages = Some(pages);
+        if direct {
+            self.dataspace_mut(dataspace)?.mapper = Some(key);
+        }
+        Ok(())
+    }
+
+    /// Pages are mapped one by one only where all frames are of that size.
+    fn check_lazy(&self, dataspace: Key, kind: Kind) -> Result<()> {
+        let mut at = self.dataspace(dataspace)?.extents;
+        while let Some(key) = at {
+            let extent = self.extent(key)?;
+            if extent.frame_bits != PAGE_BITS || matches!(kind, Kind::Device(_)) {
+                return Err(Error::Invalid);
+            }
+            at = extent.next;
+        }
+        Ok(())
     }
 
     fn check_address(&self, domain: Key, address: u32, bytes: u32) -> Result<()> {
@@ -433,9 +482,17 @@ impl<K: Kernel> System<'_, K> {
     }
 
     /// Makes sure that there is a page table for `address`.
-    fn table_for(&mut self, region: Key, domain: Key, payer: Key, directory: Slot, address: u32) -> Result<()> {
+    pub(crate) fn table_for(
+        &mut self,
+        region: Key,
+        domain: Key,
+        payer: Key,
+        directory: Slot,
+        address: u32,
+    ) -> Result<()> {
         let megabyte = address / MEGABYTE;
         let own = address >= WINDOW_BASE as u32;
+        let ordered = own && self.region(region)?.pages.is_none();
         let head = if own { self.region(region)?.tables } else { self.domain(domain)?.tables };
         let mut at = head;
         while let Some(key) = at {
@@ -443,8 +500,8 @@ impl<K: Kernel> System<'_, K> {
             if piece.megabyte == megabyte {
                 return Ok(());
             }
-            // A region's tables are made in the order of their addresses: only the newest can match.
-            at = if own { None } else { piece.links.next };
+            // Where all is mapped at once, tables are made in the order of their addresses: only the newest can match.
+            at = if ordered { None } else { piece.links.next };
         }
         let account = if own { payer } else { self.owner(domain)? };
         let table = self.make_piece(account, PieceKind::PageTable)?;
@@ -481,10 +538,12 @@ impl<K: Kernel> System<'_, K> {
     }
 
     pub(crate) fn drop_region(&mut self, key: Key) -> Result<()> {
-        let Region { domain, dataspace, address, bytes, runs, tables, in_domain, in_dataspace, .. } =
+        self.unmap_direct(key)?;
+        let Region { domain, dataspace, address, bytes, runs, pages, tables, in_domain, in_dataspace, .. } =
             match self.store.get_mut(key) {
                 Some(Object::Region(region)) => Region {
                     tables: region.tables.take(),
+                    pages: region.pages.take(),
                     runs: core::mem::replace(&mut region.runs, [Run::NONE; REGION_RUNS]),
                     ..*region
                 },
@@ -495,6 +554,9 @@ impl<K: Kernel> System<'_, K> {
                 self.empty_run(run.first, run.count);
             }
         }
+        if let Some(pages) = pages {
+            self.drop_page_map(pages)?;
+        }
         self.drop_tables(tables)?;
         self.give_window(domain, address, bytes);
         match in_domain.previous {
@@ -504,6 +566,8 @@ impl<K: Kernel> System<'_, K> {
         if let Some(next) = in_domain.next {
             self.region_mut(next)?.in_domain.previous = in_domain.previous;
         }
+        let mapper = &mut self.dataspace_mut(dataspace)?.mapper;
+        *mapper = mapper.filter(|mapper| *mapper != key);
         match in_dataspace.previous {
             Some(previous) => self.region_mut(previous)?.in_dataspace.next = in_dataspace.next,
             None => self.dataspace_mut(dataspace)?.regions = in_dataspace.next,
@@ -530,10 +594,13 @@ impl<K: Kernel> System<'_, K> {
 
     fn frame_in(&self, region: &Region, offset: u32) -> Result<Slot> {
         // Only regions of small pages are asked for: the IPC buffers of threads. The kernel writes to those whatever the rights of
-        // their mapping, so boot modules are out of the question, and it has no window to devices.
+        // their mapping, so what may only be read is out of the question, and it has no window to devices.
         let dataspace = self.dataspace(region.dataspace)?;
         let first = dataspace.extents.ok_or(Error::Invalid)?;
-        if matches!(dataspace.kind, Kind::Rom | Kind::Device(_)) || self.extent(first)?.frame_bits != PAGE_BITS {
+        if matches!(dataspace.kind, Kind::Rom | Kind::Device(_) | Kind::Managed)
+            || region.flags & WRITE == 0
+            || self.extent(first)?.frame_bits != PAGE_BITS
+        {
             return Err(Error::Invalid);
         }
         let mut index = offset / PAGE;
@@ -571,6 +638,11 @@ impl<K: Kernel> System<'_, K> {
         }
         Ok(())
     }
+}
+
+/// Rights and attributes of a mapping with those flags.
+pub(crate) fn access(flags: u32, device: bool) -> Access {
+    Access { write: flags & WRITE != 0, execute: flags & EXECUTE != 0, cached: flags & UNCACHED == 0 && !device }
 }
 
 struct RunWriter {

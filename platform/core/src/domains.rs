@@ -226,6 +226,8 @@ impl<K: Kernel> System<'_, K> {
             stopped: false,
             number: self.domain(domain)?.threads_made,
             stack: arguments.registers[1],
+            ipc_buffer: arguments.ipc_buffer,
+            wait: None,
             faults: None,
             priority: arguments.priority,
         };
@@ -326,7 +328,7 @@ impl<K: Kernel> System<'_, K> {
         while let Some(key) = at {
             let (stopped, next) = {
                 let thread = self.thread(key)?;
-                (thread.stopped, thread.links.next)
+                (thread.stopped || thread.wait.is_some(), thread.links.next)
             };
             at = next;
             let tcb = self.tcb(key)?;
@@ -373,6 +375,7 @@ impl<K: Kernel> System<'_, K> {
     }
 
     fn unlink_thread(&mut self, key: Key) -> Result<()> {
+        self.stop_waiting(key)?;
         let (domain, tcb, links, master, faults) = {
             let thread = self.thread_mut(key)?;
             (thread.domain, thread.tcb, thread.links, thread.master.take(), thread.faults.take())

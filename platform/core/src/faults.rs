@@ -32,6 +32,8 @@ pub struct Fault {
     pub instruction: u32,
     /// Address of the access; otherwise what the kind says.
     pub address: u32,
+    /// It is a write.
+    pub write: bool,
 }
 
 impl Fault {
@@ -49,7 +51,7 @@ impl Fault {
             (0b0_1101 | 0b0_1111 | 0b0_1001 | 0b0_1011, false) => fault::PROTECTED,
             _ => fault::BUS,
         };
-        Self { kind, instruction, address }
+        Self { kind, instruction, address, write: write && !fetch }
     }
 }
 
@@ -86,14 +88,14 @@ impl<K: Kernel> System<'_, K> {
         Ok((key, found))
     }
 
-    fn registers_of(&mut self, thread: Key) -> Result<[u32; session::core::REGISTERS]> {
+    pub(crate) fn registers_of(&mut self, thread: Key) -> Result<[u32; session::core::REGISTERS]> {
         let tcb = self.tcb(thread)?;
         Ok(self.kernel.registers(tcb)?)
     }
 
     /// Notes a fault and lets the parent know. The thread stays stopped. Returns what was noted.
     pub fn fault(&mut self, domain: Key, thread: Option<Key>, fault: Fault) -> Result<DomainStatus> {
-        let Fault { mut kind, instruction, address } = fault;
+        let Fault { mut kind, instruction, address, .. } = fault;
         let mut status = DomainStatus { instruction, address, ..*self.faults(self.domain(domain)?.faults)? };
         status.faults = status.faults.saturating_add(1);
         if let Some(thread) = thread {
@@ -144,8 +146,13 @@ impl<K: Kernel> System<'_, K> {
                 let frame = self.readable_frame(region.dataspace, offset / PAGE)?;
                 let count = words.len().min((PAGE - offset % PAGE) as usize / 4);
                 let words = words.get_mut(..count).ok_or(Error::Kernel)?;
-                self.kernel.read(frame, (offset % PAGE) as usize, words)?;
-                return Ok(count);
+                // The frame's own capability may be mapping it already.
+                let root = self.root()?;
+                let copy = self.take_run(root, 1)?;
+                let copied = self.kernel.copy(frame, copy);
+                let read = copied.and_then(|()| self.kernel.read(copy, (offset % PAGE) as usize, words));
+                self.empty_run(copy, 1);
+                return Ok(read.map(|()| count)?);
             }
             at = region.in_domain.next;
         }
@@ -156,7 +163,7 @@ impl<K: Kernel> System<'_, K> {
         // Reading device registers has effects, and boot modules are mapped into core already.
         match self.dataspace(dataspace)?.kind {
             Memory::Ram | Memory::Contiguous(_) => self.frame_of(dataspace, index),
-            Memory::Rom | Memory::Device(_) => Err(Error::Invalid),
+            Memory::Rom | Memory::Device(_) | Memory::Managed => Err(Error::Invalid),
         }
     }
 }

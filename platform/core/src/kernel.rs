@@ -155,6 +155,8 @@ pub trait Kernel {
     fn assign_asid(&mut self, directory: Slot) -> Result<(), Refused>;
     fn map_table(&mut self, table: Slot, directory: Slot, address: u32) -> Result<(), Refused>;
     fn map(&mut self, frame: Slot, directory: Slot, address: u32, access: Access) -> Result<(), Refused>;
+    /// Takes a mapping away.
+    fn unmap(&mut self, frame: Slot) -> Result<(), Refused>;
     /// Cleans and/or invalidates the data cache for a range of a page directory's addresses.
     fn cache(&mut self, directory: Slot, from: u32, to: u32, clean: bool, invalidate: bool) -> Result<(), Refused>;
     /// Core's own page directory.

@@ -29,6 +29,8 @@ pub mod kernel;
 pub mod log;
 pub mod memory;
 pub mod objects;
+mod pages;
+pub mod paging;
 pub mod parcels;
 mod pieces;
 pub mod serve;

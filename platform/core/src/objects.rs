@@ -41,6 +41,10 @@ pub enum Object {
     Label(session::Label),
     /// A domain's faults so far.
     Faults(session::core::DomainStatus),
+    /// Inner part of a page map.
+    Node(Node),
+    /// Outer part of a page map.
+    Leaf(Leaf),
     /// Which megabytes of 256 are taken in a domain.
     Window(Window),
     /// A thread.
@@ -219,6 +223,58 @@ pub struct Dataspace {
     pub regions: Option<Key>,
     /// Core's capability for it.
     pub master: Option<Slot>,
+    /// Core's capability for it that only allows reading, once somebody has asked for it.
+    pub read_only: Option<Slot>,
+    /// What a managed dataspace has beyond that.
+    pub managed: Option<Managed>,
+    /// Nobody may write to it any more.
+    pub sealed: bool,
+    /// The region that maps its frames themselves, and not copies of their capabilities.
+    pub mapper: Option<Key>,
+    /// Pages of it have been put into managed dataspaces writeable.
+    pub lent_writeable: bool,
+}
+
+/// What a managed dataspace has beyond what every dataspace has.
+#[derive(Clone, Copy, Debug)]
+pub struct Managed {
+    /// Its pages.
+    pub pages: PageMap,
+    /// The pager's notification.
+    pub pager: Slot,
+    /// Core's capability for it with the rights of the pager.
+    pub master: Option<Slot>,
+    /// First thread that waits for a page.
+    pub waiting: Option<Key>,
+}
+
+/// Frames by page number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageMap {
+    /// A [`Node`], or a [`Leaf`] if there are no levels of nodes.
+    pub root: Key,
+    /// Levels of nodes.
+    pub levels: u8,
+    /// Whether its leaves have slots.
+    pub slots: bool,
+}
+
+/// Sixteen parts of a page map.
+#[derive(Debug)]
+pub struct Node {
+    /// Each is there once it is needed.
+    pub children: [Option<Key>; 16],
+}
+
+/// 32 neighbouring pages of a page map.
+#[derive(Debug)]
+pub struct Leaf {
+    /// Slot of the first page's frame, if the map has slots; the others follow.
+    pub first: Option<Slot>,
+    /// Bit for each page that is there.
+    pub present: u32,
+    /// Bit for each page that may be written to.
+    pub writeable: u32,
 }
 
 /// Kinds of memory.
@@ -232,6 +288,8 @@ pub enum Memory {
     Rom,
     /// Device registers, at that physical address.
     Device(u32),
+    /// Whatever its pager puts in.
+    Managed,
 }
 
 /// Frames of a dataspace with neighbouring capabilities.
@@ -278,7 +336,11 @@ pub struct Region {
     pub bytes: u32,
     /// Where in the dataspace it begins, in bytes.
     pub offset: u32,
-    /// Capabilities of the mapped frames, in the order of their addresses.
+    /// Flags that it was attached with.
+    pub flags: u32,
+    /// The mapped frames, if they are mapped one by one.
+    pub pages: Option<PageMap>,
+    /// Capabilities of the frames, in the order of their addresses, if all are mapped from the beginning.
     pub runs: [Run; REGION_RUNS],
     /// Page tables that exist for this region alone.
     pub tables: Option<Key>,
@@ -348,10 +410,31 @@ pub struct Thread {
     pub number: u32,
     /// Initial stack pointer.
     pub stack: u32,
+    /// Address of its message buffer.
+    pub ipc_buffer: u32,
+    /// The page that it waits for.
+    pub wait: Option<Wait>,
     /// Core's capability that its faults come through, unless they come through the domain's.
     pub faults: Option<Slot>,
     /// Its priority.
     pub priority: u8,
+}
+
+/// What a thread waits for that has touched a page that is not there.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// The managed dataspace.
+    pub dataspace: Key,
+    /// Offset of the page in it.
+    pub offset: u32,
+    /// Address of the access.
+    pub address: u32,
+    /// It is a write.
+    pub write: bool,
+    /// The pager has been told.
+    pub told: bool,
+    /// Neighbours among those who wait for the same dataspace.
+    pub links: Links,
 }
 
 /// An interrupt handler.

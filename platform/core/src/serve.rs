@@ -7,7 +7,7 @@
 use ledger::Quota;
 use session::core::{
     AccountInfo, AccountRequest, CONTIGUOUS, DataspaceRequest, DomainRequest, DomainStatus, HardwareRequest,
-    ParcelRequest, READ_WORDS, ThreadRequest, fault_name,
+    ParcelRequest, READ_WORDS, ThreadRequest, WRITE, fault_name,
 };
 use session::log::Printable;
 use session::{Error, Label, Message};
@@ -16,7 +16,8 @@ use crate::domains::{MAX_PRIORITY, PARENT_BADGE, ThreadArguments};
 use crate::faults::Fault;
 use crate::kernel::{Kernel, Slot};
 use crate::log::{Console, Log};
-use crate::objects::{Memory as Kind, Object, PieceKind};
+use crate::objects::{Dataspace, Memory as Kind, Object, PieceKind};
+use crate::paging::{READ_ONLY_BADGE, Resolution};
 use crate::store::Key;
 use crate::system::{Result, System};
 
@@ -136,18 +137,25 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         }
     }
 
-    /// Notes a fault that came through a domain's or a thread's fault capability.
-    pub fn fault(&mut self, badge: u32, fault: Fault) {
-        let noted = self.system.faulter(badge, fault.instruction).and_then(|(domain, thread)| {
-            let status = self.system.fault(domain, thread, fault)?;
-            Ok((self.system.label(domain)?, status))
-        });
+    /// Takes a fault that came through a domain's or a thread's fault capability. `true`: the thread can go on.
+    pub fn fault(&mut self, badge: u32, mut fault: Fault) -> bool {
         // A message that is nobody's fault is nobody's business.
-        let Ok((label, DomainStatus { fault, instruction, address, thread, .. })) = noted else { return };
+        let Ok((domain, thread)) = self.system.faulter(badge, fault.instruction) else { return false };
+        match thread.map(|thread| self.system.page_fault(domain, thread, &fault)) {
+            Some(Ok(Resolution::Mapped)) => return true,
+            Some(Ok(Resolution::Waiting)) => return false,
+            Some(Err(Error::OutOfRam)) => fault.kind = session::core::fault::UNPAID,
+            Some(Ok(Resolution::Fault) | Err(_)) | None => {}
+        }
+        let Ok(status) = self.system.fault(domain, thread, fault) else { return false };
+        let DomainStatus { fault, instruction, address, thread, .. } = status;
         let name = fault_name(fault);
-        let text = format_args!("fault: {name} at {instruction:#010x}, address {address:#010x}, thread {thread}");
-        self.log.line(label, text);
-        self.wake_log_reader();
+        if let Ok(label) = self.system.label(domain) {
+            let text = format_args!("fault: {name} at {instruction:#010x}, address {address:#010x}, thread {thread}");
+            self.log.line(label, text);
+            self.wake_log_reader();
+        }
+        false
     }
 
     /// Answers a request.
@@ -162,16 +170,13 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         if badge == HARDWARE_BADGE {
             return self.hardware(message, caps);
         }
+        if let Some(Object::Dataspace(_)) = dataspace_key(badge).and_then(|key| self.system.object(key)) {
+            return self.dataspace(badge, message, caps);
+        }
         let key = Key::from_badge(badge & !PARENT_BADGE).ok_or(Error::Invalid)?;
         match self.system.object(key) {
             Some(Object::Account(_)) => self.account(key, message, caps),
             Some(Object::Domain(_)) => self.domain(key, badge & PARENT_BADGE != 0, message, caps),
-            Some(Object::Dataspace(dataspace)) => match DataspaceRequest::decode(message) {
-                Some((DataspaceRequest::Size, _)) => {
-                    Ok(words(&[dataspace.bytes, (dataspace.kind == Kind::Rom).into()]))
-                }
-                None => Err(Error::Invalid),
-            },
             Some(Object::Thread(_)) => self.thread(key, message),
             Some(Object::Parcel(_)) => match ParcelRequest::decode(message) {
                 Some((ParcelRequest::Put, _)) => {
@@ -230,8 +235,17 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
                 let dataspace = system.dataspace(key)?;
                 Ok((heapless::Vec::from_iter([dataspace.bytes]), dataspace.master))
             }
+            AccountRequest::CreateManaged { bytes } => {
+                let key = system.create_managed(account, bytes, other(caps, 0)?)?;
+                let master = system.dataspace(key)?.managed.and_then(|managed| managed.master);
+                Ok((heapless::Vec::from_iter([system.dataspace(key)?.bytes]), master))
+            }
+            AccountRequest::Seal => {
+                system.seal(account, dataspace(caps, 0)?.0)?;
+                Ok(Reply::default())
+            }
             AccountRequest::FreeDataspace => {
-                system.free_dataspace(account, own(caps, 0)?)?;
+                system.free_dataspace(account, dataspace(caps, 0)?.0)?;
                 self.notice_console();
                 Ok(Reply::default())
             }
@@ -262,10 +276,53 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         }
     }
 
-    fn domain(&mut self, domain: Key, parent: bool, message: &Message, caps: &[Capability]) -> Result<Reply> {
-        let (request, text) = DomainRequest::decode(message).ok_or(Error::Invalid)?;
+    fn dataspace(&mut self, badge: u32, message: &Message, caps: &[Capability]) -> Result<Reply> {
+        let (request, _) = DataspaceRequest::decode(message).ok_or(Error::Invalid)?;
+        let key = dataspace_key(badge).ok_or(Error::Invalid)?;
+        let system = &mut self.system;
+        let pager = badge & PARENT_BADGE != 0;
+        match request {
+            DataspaceRequest::Size => {
+                let dataspace = system.dataspace(key)?;
+                Ok(words(&[dataspace.bytes, (dataspace.kind == Kind::Rom || dataspace.sealed).into()]))
+            }
+            DataspaceRequest::Share { flags: 0 } => Ok((heapless::Vec::new(), Some(system.read_only_master(key)?))),
+            DataspaceRequest::Share { flags: WRITE } if badge & READ_ONLY_BADGE == 0 => {
+                Ok((heapless::Vec::new(), system.dataspace(key)?.master))
+            }
+            DataspaceRequest::Share { flags: WRITE } => Err(Error::Denied),
+            DataspaceRequest::Share { .. } => Err(Error::Invalid),
+            _ if !pager => Err(Error::Denied),
+            DataspaceRequest::NextFault => Ok(match system.next_fault(key)? {
+                Some((offset, write)) => words(&[offset, write.into()]),
+                None => Reply::default(),
+            }),
+            DataspaceRequest::Populate { offset, source, bytes, flags } => {
+                let (other, read_only) = dataspace(caps, 0)?;
+                if flags & !WRITE != 0 {
+                    return Err(Error::Invalid);
+                }
+                if read_only && flags & WRITE != 0 {
+                    return Err(Error::Denied);
+                }
+                system.populate(key, other, [offset, source, bytes], flags & WRITE != 0)?;
+                Ok(Reply::default())
+            }
+            DataspaceRequest::Evict { offset, bytes } => {
+                system.evict(key, offset, bytes)?;
+                Ok(Reply::default())
+            }
+            DataspaceRequest::Refuse { offset } => {
+                system.refuse_page(key, offset)?;
+                Ok(Reply::default())
+            }
+        }
+    }
+
+    /// Whether a domain's capability allows a request: some need the rights of a parent, some those of the first domain.
+    fn may_ask(&self, domain: Key, parent: bool, request: DomainRequest) -> Result<bool> {
         let first = self.system.domain(domain)?.first;
-        let allowed = match request {
+        Ok(match request {
             DomainRequest::Grant { .. }
             | DomainRequest::Status
             | DomainRequest::Read { .. }
@@ -281,15 +338,22 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             | DomainRequest::FreeMemory
             | DomainRequest::Figures => first,
             _ => true,
-        };
-        if !allowed {
+        })
+    }
+
+    fn domain(&mut self, domain: Key, parent: bool, message: &Message, caps: &[Capability]) -> Result<Reply> {
+        let (request, text) = DomainRequest::decode(message).ok_or(Error::Invalid)?;
+        if !self.may_ask(domain, parent, request)? {
             return Err(Error::Denied);
         }
         let system = &mut self.system;
         match request {
             DomainRequest::Attach { address, offset, bytes, flags } => {
                 let payer = self.payer(domain, caps.get(1))?;
-                let dataspace = own(caps, 0)?;
+                let (dataspace, read_only) = dataspace(caps, 0)?;
+                if read_only && flags & WRITE != 0 {
+                    return Err(Error::Denied);
+                }
                 let region = self.system.attach(domain, dataspace, payer, [address, offset, bytes, flags])?;
                 Ok(words(&[self.system.region(region)?.address, region.badge()]))
             }
@@ -451,8 +515,13 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
         if badge == HARDWARE_BADGE {
             return Ok(self.hardware);
         }
-        let key = Key::from_badge(badge & !PARENT_BADGE).ok_or(Error::Invalid)?;
+        let key = dataspace_key(badge).ok_or(Error::Invalid)?;
         let master = match self.system.object(key) {
+            Some(Object::Dataspace(dataspace)) if badge & READ_ONLY_BADGE != 0 => dataspace.read_only,
+            Some(Object::Dataspace(Dataspace { managed: Some(managed), .. })) if badge & PARENT_BADGE != 0 => {
+                managed.master
+            }
+            _ if badge & READ_ONLY_BADGE != 0 => None,
             Some(Object::Account(account)) => account.master,
             Some(Object::Dataspace(dataspace)) => dataspace.master,
             Some(Object::Thread(thread)) => thread.master,
@@ -556,6 +625,21 @@ fn words(words: &[u32]) -> Reply {
 fn own(caps: &[Capability], index: usize) -> Result<Key> {
     match caps.get(index) {
         Some(Capability::Own(badge)) => Key::from_badge(badge & !PARENT_BADGE).ok_or(Error::Invalid),
+        _ => Err(Error::Invalid),
+    }
+}
+
+/// The dataspace that a capability of that badge may be for.
+fn dataspace_key(badge: u32) -> Option<Key> {
+    Key::from_badge(badge & !(PARENT_BADGE | READ_ONLY_BADGE))
+}
+
+/// A dataspace, and whether its capability only allows reading.
+fn dataspace(caps: &[Capability], index: usize) -> Result<(Key, bool)> {
+    match caps.get(index) {
+        Some(Capability::Own(badge)) => {
+            Ok((dataspace_key(*badge).ok_or(Error::Invalid)?, badge & READ_ONLY_BADGE != 0))
+        }
         _ => Err(Error::Invalid),
     }
 }

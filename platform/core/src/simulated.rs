@@ -354,7 +354,7 @@ impl Simulated {
     }
 
     fn remove(&mut self, id: CapId) {
-        self.unmap(id);
+        self.forget_mapping(id);
         let Some(cap) = self.caps.remove(&id) else { return };
         self.slots.remove(&cap.place);
         if let Some(parent) = cap.parent {
@@ -410,7 +410,7 @@ impl Simulated {
         }
     }
 
-    fn unmap(&mut self, id: CapId) {
+    fn forget_mapping(&mut self, id: CapId) {
         let Some((directory, address)) = self.caps.get_mut(&id).and_then(|cap| cap.mapped.take()) else { return };
         let megabyte = address >> SECTION_BITS;
         let Some(Body::PageDirectory { tables, sections, .. }) = self.body(directory) else { return };
@@ -777,6 +777,14 @@ impl Kernel for Simulated {
             }
         }
         self.caps.get_mut(&cap).unwrap().mapped = Some((directory, address));
+        Ok(())
+    }
+
+    fn unmap(&mut self, frame: Slot) -> Result<(), Refused> {
+        self.enter("unmap")?;
+        self.object(frame, "frame")?;
+        let cap = self.find(frame)?;
+        self.forget_mapping(cap);
         Ok(())
     }
 

@@ -22,8 +22,8 @@ use crate::buddy::{Block, CHUNK_BITS, Failure, PAGE_BITS};
 use crate::kernel::{Access, CAP_PAGE_BITS, Kernel, Object as KernelObject, Refused, Slot};
 use crate::memory::{CHUNK_NODE_BITS, Memory};
 use crate::objects::{
-    Account, CapPage, Dataspace, Device, Domain, Extent, Header, Links, Object, Parcel, Piece, Region, SPARE_SIZES,
-    Slab, Thread, Window,
+    Account, CapPage, Dataspace, Device, Domain, Extent, Header, Leaf, Links, Node, Object, Parcel, Piece, Region,
+    SPARE_SIZES, Slab, Thread, Window,
 };
 use crate::store::{Key, PAGES, Store};
 
@@ -149,6 +149,8 @@ impl<'a, K: Kernel> System<'a, K> {
         parcel, parcel_mut, Parcel, Parcel;
         header, header_mut, Header, Header;
         faults, faults_mut, Faults, DomainStatus;
+        node, node_mut, Node, Node;
+        leaf, leaf_mut, Leaf, Leaf;
     }
 
     /// The first account.
@@ -736,6 +738,10 @@ enum Unused {
 
 /// First of `count` neighbouring zero bits.
 pub(crate) fn free_run(used: &[u32; 8], count: u32) -> Option<u32> {
+    if count == 1 {
+        let (index, word) = used.iter().enumerate().find(|(_, word)| **word != u32::MAX)?;
+        return Some(index as u32 * 32 + word.trailing_ones());
+    }
     let mut run = 0;
     for index in 0..256 {
         let word = *used.get(index as usize / 32)?;

@@ -133,6 +133,10 @@ impl Kernel for Sel4 {
         checked(cap::<Page>(frame).map(cap::<PageDirectory>(directory).into(), address, rights, cached | never))
     }
 
+    fn unmap(&mut self, frame: Slot) -> Result<(), Refused> {
+        checked(cap::<Page>(frame).unmap())
+    }
+
     fn cache(&mut self, directory: Slot, from: u32, to: u32, clean: bool, invalidate: bool) -> Result<(), Refused> {
         let directory = cap::<PageDirectory>(directory);
         checked(match (clean, invalidate) {

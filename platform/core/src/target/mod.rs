@@ -64,9 +64,13 @@ fn serve(started: Started) -> ! {
     loop {
         let badge = incoming.slot;
         if badge & FAULT_BADGE != 0 {
-            server.fault(badge, decode_fault(&incoming));
-            // Not answering leaves the thread stopped.
-            incoming = syscalls::recv(endpoint);
+            incoming = if server.fault(badge, decode_fault(&incoming)) {
+                // An empty answer lets the thread do again what it was at.
+                syscalls::reply_recv(Registers { slot: endpoint, ..Registers::default() })
+            } else {
+                // Not answering leaves the thread stopped.
+                syscalls::recv(endpoint)
+            };
             continue;
         }
         let mut capabilities = heapless::Vec::<Capability, 3>::new();
@@ -123,7 +127,7 @@ fn decode_fault(incoming: &Registers) -> Fault {
         KernelFault::UserException { ip, number } => (fault::UNDEFINED, ip, number),
         KernelFault::Other(_) => (0, 0, 0),
     };
-    Fault { kind, instruction, address }
+    Fault { kind, instruction, address, write: false }
 }
 
 const _: () = assert!(c::SLOT_BITS == 4, "the sizes of core's own CNodes assume slots of 16 bytes");

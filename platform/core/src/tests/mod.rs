@@ -4,6 +4,7 @@
 //! the accounts, the books of memory and slots, and what the kernel really holds.
 
 mod busy;
+mod paging;
 mod refusals;
 mod requests;
 mod sequences;
@@ -411,6 +412,19 @@ impl Core<'_> {
         assert!(!occupied.contains(&SCRATCH.node()), "something is left in the scratch slot");
     }
 
+    /// Pages of a map whose frames are still there.
+    fn mapped_pages(&self, part: Key) -> usize {
+        match self.server.system.object(part) {
+            Some(Object::Node(node)) => node.children.iter().flatten().map(|child| self.mapped_pages(*child)).sum(),
+            Some(Object::Leaf(leaf)) => {
+                let present = (0..32).filter(|place| leaf.present & 1 << place != 0);
+                let is_there = |slot| self.server.system.kernel.content(slot).is_some();
+                present.filter(|place| leaf.first.is_none_or(|first| is_there(first.plus(*place)))).count()
+            }
+            other => panic!("{other:?} in a page map"),
+        }
+    }
+
     fn audit_domains(&self) {
         let system = &self.server.system;
         for (key, object) in self.objects() {
@@ -428,6 +442,7 @@ impl Core<'_> {
             while let Some(region) = at {
                 let region = system.region(region).unwrap();
                 pages += region.runs.iter().map(|run| run.count as usize).sum::<usize>();
+                pages += region.pages.map_or(0, |map| self.mapped_pages(map.root));
                 count(region.tables);
                 at = region.in_domain.next;
             }
@@ -478,7 +493,15 @@ impl Books {
     fn note(&mut self, owner: Key, object: &Object) {
         let masters: Vec<Option<Slot>> = match object {
             Object::Account(account) => vec![account.master],
-            Object::Dataspace(dataspace) => vec![dataspace.master],
+            Object::Dataspace(dataspace) => {
+                let managed = dataspace.managed.map(|managed| (managed.master, managed.pager));
+                vec![
+                    dataspace.master,
+                    dataspace.read_only,
+                    managed.and_then(|(master, _)| master),
+                    managed.map(|(_, pager)| pager),
+                ]
+            }
             Object::Thread(thread) => vec![thread.master, thread.faults],
             Object::Domain(domain) => domain.masters.into_iter().chain([domain.on_change]).collect(),
             Object::Parcel(parcel) => vec![parcel.master],
@@ -489,7 +512,12 @@ impl Books {
         }
         match object {
             Object::Account(account) => self.caps(owner, account.lender.is_some().into()),
-            Object::Dataspace(_) | Object::Thread(_) => self.caps(owner, 1),
+            Object::Thread(_) => self.caps(owner, 1),
+            Object::Dataspace(dataspace) => {
+                self.caps(owner, 1);
+                // The pager's notification may be destroyed before the dataspace.
+                self.empty.extend(dataspace.managed.map(|managed| (managed.pager.node(), managed.pager.index())));
+            }
             Object::Domain(domain) => {
                 self.caps(owner, 1);
                 // The notification may be destroyed before the domain.
@@ -527,6 +555,13 @@ impl Books {
                 // Not filled yet, or what was in there has been destroyed.
                 self.empty.extend((0..parcel.room).map(|index| (parcel.first.node(), parcel.first.index() + index)));
             }
+            Object::Leaf(leaf) => {
+                if let Some(first) = leaf.first {
+                    self.slots(owner, first, 32);
+                    // Frames may be destroyed before the copies of their capabilities are missed.
+                    self.empty.extend((0..32).map(|place| (first.node(), first.index() + place)));
+                }
+            }
             Object::Interrupt(interrupt) => {
                 self.slots(owner, interrupt.slot, 1);
                 self.caps(owner, 1);
@@ -536,6 +571,7 @@ impl Books {
             | Object::Free(_)
             | Object::Label(_)
             | Object::Faults(_)
+            | Object::Node(_)
             | Object::Window(_)
             | Object::Device(_) => {}
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use abi::slot;
-use session::core::{CACHE_CLEAN, CACHE_INVALIDATE, CONTIGUOUS, EXECUTE, UNCACHED};
+use session::core::{CACHE_CLEAN, CACHE_INVALIDATE, CONTIGUOUS, EXECUTE, LAZY, UNCACHED};
 
 const MIB: u32 = 1 << 20;
 
@@ -297,7 +297,9 @@ fn wrong_attachments_are_refused() {
         attach(small, 0, 0, u32::MAX, 0),
         attach(small, 0, u32::MAX - 4095, PAGE, 0),
         attach(small, 0, 0, 0, WRITE | EXECUTE),
-        attach(small, 0, 0, 0, 8),
+        attach(small, 0, 0, 0, 16),
+        attach(large, 0, 0, 0, LAZY),
+        attach(device, 0, 0, 0, LAZY),
         attach(large, 0, PAGE, 0, 0),
         attach(large, 0, 0, PAGE, 0),
         attach(large, 0x80_1000, 0, 0, 0),

@@ -3,6 +3,8 @@
 #![allow(clippy::many_single_char_names, reason = "the numbers of a step mean something else for each request")]
 
 use super::*;
+use crate::faults::Fault;
+use crate::paging::READ_ONLY_BADGE;
 use proptest::prelude::*;
 
 const MIB: u32 = 1 << 20;
@@ -23,7 +25,7 @@ struct Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let number = prop_oneof![4 => 0u32..16, 1 => any::<u32>()];
-    (0u8..45, any::<[u8; 3]>(), proptest::array::uniform6(number), proptest::option::weighted(0.2, 0u32..16))
+    (0u8..56, any::<[u8; 3]>(), proptest::array::uniform6(number), proptest::option::weighted(0.2, 0u32..16))
         .prop_map(|(what, picks, numbers, refuse)| Step { what, picks, numbers, refuse })
 }
 
@@ -136,7 +138,7 @@ fn request(core: &Core<'_>, step: &Step, init: Component) -> (u32, Message, Vec<
             let address = [0, 0, BUFFER, 0x20_0000, 0x2f_f000, c & !4095][c as usize % 6];
             let offset = [0, 0, 0, PAGE, MIB, a][a as usize % 6];
             let bytes = [0, 0, PAGE, MIB, b][b as usize % 5];
-            let request = DomainRequest::Attach { address, offset, bytes, flags: d % 9 };
+            let request = DomainRequest::Attach { address, offset, bytes, flags: d % 17 };
             if e % 3 == 0 {
                 domain_request(request, &[dataspace, payer])
             } else {
@@ -205,8 +207,49 @@ fn request(core: &Core<'_>, step: &Step, init: Component) -> (u32, Message, Vec<
             message.push_text(["program", "core-log", "none"][a as usize % 3]);
             (init.domain, message, Vec::new())
         }
+        43..=44 => {
+            let message = AccountRequest::CreateManaged { bytes: pages(a) }.encode();
+            (account, message, vec![Capability::Other(RECEIVE)])
+        }
+        45 => {
+            let owner = core.server.system.owner(key(dataspace)).map_or(account, Key::badge);
+            let owner = if owner == core.root() { account } else { owner };
+            (owner, AccountRequest::Seal.encode(), own(&[dataspace]))
+        }
+        46..=49 => {
+            let managed = core.badges(|object| matches!(object, Object::Dataspace(space) if space.managed.is_some()));
+            let managed = managed.get(third as usize % managed.len().max(1)).copied().unwrap_or(dataspace);
+            let place = |number: u32| number % 6 * PAGE;
+            let bytes = [PAGE, 2 * PAGE, 40 * PAGE, 0, c][c as usize % 5];
+            let request = [
+                DataspaceRequest::Share { flags: b % 3 },
+                DataspaceRequest::NextFault,
+                DataspaceRequest::Evict { offset: place(a), bytes },
+                DataspaceRequest::Refuse { offset: place(a) },
+                DataspaceRequest::Populate { offset: place(a), source: place(b), bytes, flags: d % 3 },
+                DataspaceRequest::Populate { offset: place(a), source: 0, bytes: PAGE, flags: d % 2 },
+            ][e as usize % 6];
+            let right = [PARENT_BADGE, PARENT_BADGE, PARENT_BADGE, READ_ONLY_BADGE][f as usize % 4];
+            (managed | right, request.encode(), own(&[dataspace]))
+        }
         _ => anything(core, step),
     }
+}
+
+/// A thread touches a page.
+fn touch(core: &mut Core<'_>, step: &Step) {
+    let [first, second, _] = step.picks;
+    let [a, b, ..] = step.numbers;
+    let thread = choose(core, Kind::Thread, first);
+    let region = choose(core, Kind::Region, second);
+    let system = &core.server.system;
+    let address = system.region(key(region)).map_or(a, |region| region.address + a % 64 * PAGE);
+    let badge = match system.thread(key(thread)) {
+        Ok(object) if object.faults.is_none() => object.domain.badge(),
+        _ => thread,
+    };
+    let status = [0x007, 0x807, 0x80f][b as usize % 3];
+    core.server.fault(badge | crate::domains::FAULT_BADGE, Fault::access(0x18_0000, address, false, status));
 }
 
 /// A message of whatever words to whatever object.
@@ -260,13 +303,21 @@ fn run(steps: &[Step]) {
         receive(&mut core, step.picks[1]);
         core.kernel().complaints.clear();
         core.kernel().refuse_after(step.refuse);
-        let answer = core.ask(badge, &message, &caps);
+        let answer = if step.what == 50 {
+            touch(&mut core, step);
+            Ok(Default::default())
+        } else {
+            core.ask(badge, &message, &caps)
+        };
         let refused = core.kernel().refused;
         core.kernel().refuse_after(None);
         core.server.empty(RECEIVE);
         if core.defects() > 0 {
             // The kernel never refuses to clean up; if it does, something is lost, and core says so.
-            assert!(matches!(refused, Some("revoke" | "delete")), "a defect after {refused:?} was refused: {step:?}");
+            assert!(
+                matches!(refused, Some("revoke" | "delete" | "map" | "unmap")),
+                "a defect after {refused:?} was refused: {step:?}"
+            );
             return;
         }
         if answer == Err(Error::Kernel) {
@@ -297,7 +348,7 @@ proptest! {
         core.start_init(4 * MIB, 100);
         for badge in badges {
             for badge in [badge, badge & 0xff, badge & 0xff | crate::domains::FAULT_BADGE] {
-                core.server.fault(badge, crate::faults::Fault::access(badge, badge, false, badge));
+                core.server.fault(badge, Fault::access(badge, badge, false, badge));
             }
         }
         core.audit();
