@@ -155,15 +155,25 @@ impl Contents {
             Err(error) => Err(error),
         };
         let as_stated = stated.map(&mut is_certificate).transpose()?.unwrap_or_default();
-        if as_stated || stated == Some(usual) || !is_certificate(usual)? {
+        // In the usual place, a certificate may also be damaged.
+        if as_stated || stated == Some(usual) {
             return Ok(stated);
+        }
+        let is_usual = is_certificate(usual)?;
+        if stated.is_none() && !is_usual {
+            return Ok(None);
         }
         let field = ImageHeaderTable::field_at(offset_of!(ImageHeaderTable, certificate));
         let start = self.table_base + field.offset as u64;
-        let message = format!("is {:#x}, but a certificate is at word {:#x}", self.table.certificate.get(), usual / 4);
+        let found = self.table.certificate.get();
+        let message = if is_usual {
+            format!("is {found:#x}, but a certificate is at word {:#x}", usual / 4)
+        } else {
+            format!("is {found:#x}, where no certificate is")
+        };
         let range = start..start + field.size as u64;
         self.damage.push(Finding::error(Check::Structure, Structure::ImageHeaderTable, range, message).of(field.name));
-        Ok(Some(usual))
+        Ok(is_usual.then_some(usual))
     }
 
     /// Where tools put the header certificate: behind the null header, with room for a few more partition headers.
@@ -297,7 +307,12 @@ fn find_partitions<S: Source>(
     if by_table == by_boot {
         return Ok(by_table);
     }
-    let boot_is_right = !is_partition(source, by_table)? && is_partition(source, by_boot)?;
+    // From the right place, there are as many headers up to the null header as the table says.
+    let mut is_first = |base| -> Result<_, Error<S::Error>> {
+        let count = count_partitions(source, base, 0)?;
+        Ok((count > 0, count == table.partitions.get()))
+    };
+    let boot_is_right = is_first(by_boot)? > is_first(by_table)?;
     if boot_is_right {
         let field = ImageHeaderTable::field_at(offset_of!(ImageHeaderTable, first_partition));
         let start = table_base + field.offset as u64;
@@ -309,15 +324,6 @@ fn find_partitions<S: Source>(
         let message = format!("is {by_boot:#x}, but the image header table's leads to {by_table:#x}");
         damage.push(boot_finding(offset_of!(BootHeader, partition_headers), message));
         Ok(by_table)
-    }
-}
-
-/// Whether a partition header with the right checksum, and not the null header, is at byte `base`.
-fn is_partition<S: Source>(source: &mut S, base: u64) -> Result<bool, Error<S::Error>> {
-    match bootimage::structure::<S, PartitionHeader>(source, Structure::PartitionHeader(0), base) {
-        Ok(header) => Ok(header != PartitionHeader::NULL && header.checksum.get() == header.computed_checksum()),
-        Err(Error::Invalid(_)) => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

@@ -225,21 +225,21 @@ fn overlaps(contents: &Contents, findings: &mut Vec<Finding>) {
         })
         .collect();
     for (number, (index, later)) in programs.iter().enumerate() {
-        for (other, earlier) in programs.iter().take(number) {
-            let (a, b) = (loaded(&later.header), loaded(&earlier.header));
-            if a.start < b.end && b.start < a.end {
-                let message = format!(
-                    "is loaded to {:#x}..{:#x}, over {} at {:#x}..{:#x}",
-                    a.start,
-                    a.end,
-                    contents.name_of(*other),
-                    b.start,
-                    b.end
-                );
-                let range = later.base..later.base + partition::SIZE;
-                let name = contents.name_of(*index);
-                findings.push(Finding::warning(Check::BootLoader, name, range, message).of("load address"));
-            }
+        // One overlap is enough to tell.
+        let a = loaded(&later.header);
+        let overlapped = programs.iter().take(number).map(|(other, earlier)| (*other, loaded(&earlier.header)));
+        if let Some((other, b)) = overlapped.into_iter().find(|(_, b)| a.start < b.end && b.start < a.end) {
+            let message = format!(
+                "is loaded to {:#x}..{:#x}, over {} at {:#x}..{:#x}",
+                a.start,
+                a.end,
+                contents.name_of(other),
+                b.start,
+                b.end
+            );
+            let range = later.base..later.base + partition::SIZE;
+            let name = contents.name_of(*index);
+            findings.push(Finding::warning(Check::BootLoader, name, range, message).of("load address"));
         }
     }
 }
