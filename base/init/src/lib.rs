@@ -43,11 +43,12 @@ mod platform {
     pub(crate) use component::mark;
     pub(crate) use component::signal::Signal;
     pub(crate) use component::{
-        Account, Attach, Attached, Capability, Dataspace, Domain, Error, Figures, NewThread, Rom, log,
+        Account, Attach, Attached, Capability, Dataspace, Domain, Error, Figures, NewThread, Rom, ask, log, next_event,
+        yielded,
     };
 }
 
-use abi::{ENDPOINT_BADGE, slot};
+use abi::{ENDPOINT_BADGE, PARENT_SIGNAL, slot};
 use component::Env;
 use session::Message;
 use session::parent::ParentRequest;
@@ -185,6 +186,9 @@ impl Init {
                 }
                 if incoming.slot & self.tick_signal.bit() != 0 {
                     self.tick();
+                }
+                if self.nested && incoming.slot & PARENT_SIGNAL != 0 {
+                    self.hear_parent();
                 }
                 continue;
             }

@@ -10,6 +10,9 @@
 //! [`ServerEvent::Yield`], frees what it can spare, and says so; init takes what is unused then, and gives it to whoever waits. Only grants are asked for:
 //! what the description promises stays. A holder that does not answer within [`PATIENCE`] ticks keeps what it has, unless its grant says that
 //! it [must](Grant::must_yield): then it is ended, and everything that it had comes back.
+//!
+//! A nested init is a component like others: what it has not got itself it asks its own parent for, and when that asks it to yield, it takes back from
+//! its children what they have been granted and not used.
 
 use session::parent::ServerEvent;
 use session::{Message, core::AccountInfo};
@@ -21,7 +24,7 @@ use crate::children::Child;
 use crate::description::Grant;
 use crate::exchange::Quota;
 use crate::lifecycle::{End, State};
-use crate::platform::{Account, Error, log};
+use crate::platform::{self, Account, Error, log};
 use crate::{Init, Reply};
 
 /// Ticks that a component has for freeing what it is asked for.
@@ -134,7 +137,7 @@ impl Init {
             }
             short = difference(short, self.withdraw(other, short));
         }
-        if short == NOTHING {
+        if short == NOTHING || (self.nested && platform::ask(short[0], short[1]) == Ok(true)) {
             self.grant(index);
             return;
         }
@@ -155,7 +158,9 @@ impl Init {
 
     /// Takes back what a component has been granted and not used, at most `most`.
     fn withdraw(&mut self, index: usize, most: Quota) -> Quota {
-        let Some(child) = self.children.get_mut(index) else { return NOTHING };
+        let Some(child) = self.children.get_mut(index).filter(|child| child.trade.granted != NOTHING) else {
+            return NOTHING;
+        };
         let Ok(account) = child.account() else { return NOTHING };
         let take = least(least(child.trade.granted, unused(account)), most);
         if take == NOTHING || Account::own().repay(account, take[0], take[1]).is_err() {
@@ -163,6 +168,25 @@ impl Init {
         }
         child.trade.granted = difference(child.trade.granted, take);
         take
+    }
+
+    /// What a nested init's own parent has to say.
+    pub(crate) fn hear_parent(&mut self) {
+        while let Ok(Some(event)) = platform::next_event() {
+            match event {
+                ServerEvent::Granted { .. } => self.grant_waiting(),
+                ServerEvent::Yield { ram, caps } => {
+                    let mut short = difference([ram, caps], unused(&Account::own()));
+                    for index in 0..self.children.len() {
+                        short = difference(short, self.withdraw(index, short));
+                    }
+                    // Refused only if the parent has taken its wish back meanwhile.
+                    let _ = platform::yielded();
+                }
+                // Nobody has sessions with a nested init.
+                ServerEvent::Open { .. } | ServerEvent::Close { .. } | ServerEvent::Upgrade { .. } => {}
+            }
+        }
     }
 
     /// A component has freed what it could.

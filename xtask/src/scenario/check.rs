@@ -317,10 +317,10 @@ impl Checker<'_> {
                     always: restart.always,
                     audit: restart.audit,
                 }),
-                grant: component.grant.map(|grant| Grant {
+                grant: component.grant.as_ref().map(|grant| Grant {
                     ram: u32::try_from(grant.ram.0).unwrap_or(u32::MAX),
                     caps: grant.caps,
-                    must_yield: grant.must_yield,
+                    must_yield: *grant.must_yield.get_ref(),
                 }),
                 heartbeat: component.heartbeat.as_ref().map(|heartbeat| heartbeat.get_ref().milliseconds),
             };
@@ -388,10 +388,12 @@ impl Checker<'_> {
 
     fn times(&mut self, component: &Component, timer: bool) {
         let backoff = component.restart.as_ref().and_then(|restart| restart.backoff.as_ref());
-        for time in [backoff, component.heartbeat.as_ref()].into_iter().flatten() {
+        let times = [backoff, component.heartbeat.as_ref()].into_iter().flatten().map(Spanned::span);
+        let must_yield = component.grant.as_ref().map(|grant| &grant.must_yield).filter(|must| *must.get_ref());
+        for span in times.chain(must_yield.map(Spanned::span)) {
             if !timer {
                 self.add(
-                    Problem::new(time.span(), "init has no timer to wait by")
+                    Problem::new(span, "init has no timer to wait by")
                         .help("name a component that provides Timer: [init] timer = \"NAME\""),
                 );
             }

@@ -171,7 +171,7 @@ impl<'de> Deserialize<'de> for Targets {
 }
 
 /// How much a component may be given when it asks for more.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Grant {
     /// Most RAM beyond its own.
@@ -181,8 +181,8 @@ pub(crate) struct Grant {
     #[serde(default)]
     pub(crate) caps: u32,
     /// It is ended if it is asked to give them back and does not. Needs `init.timer`.
-    #[serde(default)]
-    pub(crate) must_yield: bool,
+    #[serde(default = "voluntary")]
+    pub(crate) must_yield: Spanned<bool>,
 }
 
 /// When a component is started again.
@@ -270,6 +270,10 @@ pub(crate) struct Component {
 /// Equal priorities by default: a server above its client leaves the kernel's fast path on replies.
 fn priority() -> Spanned<u8> {
     Spanned::new(0..0, 100)
+}
+
+fn voluntary() -> Spanned<bool> {
+    Spanned::new(0..0, false)
 }
 
 fn stack() -> Spanned<Size> {
