@@ -280,7 +280,7 @@ pub const LAZY: u32 = 8;
 
 /// Operation of `Cache`: write dirty lines to memory.
 pub const CACHE_CLEAN: u32 = 1;
-/// Operation of `Cache`: drop lines.
+/// Operation of `Cache`: drop lines. Without [`CACHE_CLEAN`] that undoes what others have written: only where the region is writeable.
 pub const CACHE_INVALIDATE: u32 = 2;
 
 protocol! {

@@ -66,6 +66,7 @@ impl<K: Kernel> System<'_, K> {
             sealed: false,
             mapper: None,
             lent_writeable: false,
+            has_buffers: false,
         };
         let key = match self.insert(account, Object::Dataspace(empty)) {
             Ok(key) => key,
@@ -579,13 +580,15 @@ impl<K: Kernel> System<'_, K> {
         Ok(())
     }
 
-    /// The frame that is mapped at an address of a domain.
-    pub(crate) fn frame_at(&self, domain: Key, address: u32) -> Result<Slot> {
+    /// The frame that is mapped at an address of a domain, for a thread's message buffer.
+    pub(crate) fn buffer_at(&mut self, domain: Key, address: u32) -> Result<Slot> {
         let mut at = self.domain(domain)?.regions;
         while let Some(key) = at {
             let region = self.region(key)?;
             if address.wrapping_sub(region.address) < region.bytes {
-                return self.frame_in(region, address - region.address);
+                let (frame, dataspace) = (self.frame_in(region, address - region.address)?, region.dataspace);
+                self.dataspace_mut(dataspace)?.has_buffers = true;
+                return Ok(frame);
             }
             at = region.in_domain.next;
         }
@@ -616,13 +619,17 @@ impl<K: Kernel> System<'_, K> {
     /// Maintains the data cache for a part of a region.
     pub fn maintain_cache(&mut self, domain: Key, region: Key, [offset, bytes, operation]: [u32; 3]) -> Result<()> {
         use session::core::{CACHE_CLEAN, CACHE_INVALIDATE};
-        let (address, size) = {
+        let (address, size, write) = {
             let region = self.region(region)?;
             if region.domain != domain {
                 return Err(Error::Invalid);
             }
-            (region.address, region.bytes)
+            (region.address, region.bytes, region.flags & WRITE != 0)
         };
+        // Who drops what others have written, and what memory has not got yet, undoes it.
+        if operation == CACHE_INVALIDATE && !write {
+            return Err(Error::Denied);
+        }
         if operation == 0 || operation & !(CACHE_CLEAN | CACHE_INVALIDATE) != 0 {
             return Err(Error::Invalid);
         }

@@ -215,7 +215,7 @@ impl<K: Kernel> System<'_, K> {
         arguments: &ThreadArguments,
         parent: bool,
     ) -> Result<Key> {
-        let ipc_frame = self.frame_at(domain, arguments.ipc_buffer)?;
+        let ipc_frame = self.buffer_at(domain, arguments.ipc_buffer)?;
         let cnode = self.cnode_of(domain)?;
         let tcb = self.make_piece(payer, PieceKind::Tcb)?;
         let thread = Thread {
@@ -226,7 +226,6 @@ impl<K: Kernel> System<'_, K> {
             stopped: false,
             number: self.domain(domain)?.threads_made,
             stack: arguments.registers[1],
-            ipc_buffer: arguments.ipc_buffer,
             wait: None,
             faults: None,
             priority: arguments.priority,
@@ -363,7 +362,8 @@ impl<K: Kernel> System<'_, K> {
         while let Some(key) = at {
             let (stopped, priority, next) = {
                 let thread = self.thread(key)?;
-                (thread.stopped, thread.priority, thread.links.next)
+                // Who waits for a page waits.
+                (thread.stopped || thread.wait.is_some(), thread.priority, thread.links.next)
             };
             at = next;
             let tcb = self.tcb(key)?;

@@ -233,6 +233,8 @@ pub struct Dataspace {
     pub mapper: Option<Key>,
     /// Pages of it have been put into managed dataspaces writeable.
     pub lent_writeable: bool,
+    /// A thread has had its message buffer in it. The kernel writes there as long as the thread lives, attached or not.
+    pub has_buffers: bool,
 }
 
 /// What a managed dataspace has beyond what every dataspace has.
@@ -410,8 +412,6 @@ pub struct Thread {
     pub number: u32,
     /// Initial stack pointer.
     pub stack: u32,
-    /// Address of its message buffer.
-    pub ipc_buffer: u32,
     /// The page that it waits for.
     pub wait: Option<Wait>,
     /// Core's capability that its faults come through, unless they come through the domain's.

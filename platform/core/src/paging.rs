@@ -401,12 +401,12 @@ impl<K: Kernel> System<'_, K> {
     /// Gives up writing to a dataspace of that account for good.
     ///
     /// # Errors
-    /// [`Error::Invalid`]: it is not plain RAM. [`Error::Busy`]: the kernel writes messages of a thread there, or pages of it have been put into a managed dataspace
+    /// [`Error::Invalid`]: it is not plain RAM. [`Error::Busy`]: a thread has had its message buffer there, or pages of it have been put into a managed dataspace
     /// as writeable.
     pub fn seal(&mut self, account: Key, key: Key) -> Result<()> {
-        let (kind, lent, first) = {
+        let (kind, written, first) = {
             let dataspace = self.dataspace(key)?;
-            (dataspace.kind, dataspace.lent_writeable, dataspace.regions)
+            (dataspace.kind, dataspace.lent_writeable || dataspace.has_buffers, dataspace.regions)
         };
         if self.owner(key)? != account {
             return Err(Error::Denied);
@@ -414,7 +414,7 @@ impl<K: Kernel> System<'_, K> {
         if kind != Memory::Ram {
             return Err(Error::Invalid);
         }
-        if lent || self.has_message_buffers(first)? {
+        if written {
             return Err(Error::Busy);
         }
         self.dataspace_mut(key)?.sealed = true;
@@ -426,22 +426,6 @@ impl<K: Kernel> System<'_, K> {
             }
         }
         Ok(())
-    }
-
-    fn has_message_buffers(&self, mut at: Option<Key>) -> Result<bool> {
-        while let Some(key) = at {
-            let region = self.region(key)?;
-            at = region.in_dataspace.next;
-            let mut thread = self.domain(region.domain)?.threads;
-            while let Some(key) = thread {
-                let object = self.thread(key)?;
-                if object.ipc_buffer.wrapping_sub(region.address) < region.bytes {
-                    return Ok(true);
-                }
-                thread = object.links.next;
-            }
-        }
-        Ok(false)
     }
 
     /// Maps what a region maps writeable again, read-only.

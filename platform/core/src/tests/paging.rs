@@ -232,11 +232,30 @@ fn sealing_ends_writing_for_everybody() {
     assert!(!touch(&mut core, child, address, DENIED));
     assert_eq!(faults(&mut core, child), (1, fault::READ_ONLY));
     let buffers = core.create_dataspace(init.account, PAGE, SMALL_PAGES).unwrap();
-    let [address, _] = core.attach(child.domain, buffers, 0, WRITE).unwrap();
+    let [address, region] = core.attach(child.domain, buffers, 0, WRITE).unwrap();
     core.create_thread(child.domain, address, 0).unwrap();
     assert_eq!(seal(&mut core, buffers), Err(Error::Busy));
+    core.domain(child.domain, DomainRequest::Detach { region }, &[]).unwrap();
+    assert_eq!(seal(&mut core, buffers), Err(Error::Busy), "the kernel has its own way there");
     let contiguous = core.create_dataspace(init.account, PAGE, session::core::CONTIGUOUS).unwrap();
     assert_eq!(seal(&mut core, contiguous), Err(Error::Invalid));
     core.audit();
     assert_eq!(core.defects(), 0);
+}
+
+#[test]
+fn a_reader_does_not_undo_what_others_have_written() {
+    let mut ground = Ground::new();
+    let mut core = ground.start();
+    let init = core.start_init(4 * MIB, 100);
+    let memory = core.create_dataspace(init.account, PAGE, SMALL_PAGES).unwrap();
+    for (flags, expected) in [(0, Err(Error::Denied)), (WRITE, Ok(()))] {
+        let [_, region] = core.attach(init.domain, memory, 0, flags).unwrap();
+        let operation = |operation| DomainRequest::Cache { region, offset: 0, bytes: PAGE, operation };
+        let invalidated = core.domain(init.domain, operation(session::core::CACHE_INVALIDATE), &[]).map(drop);
+        assert_eq!(invalidated, expected);
+        core.domain(init.domain, operation(session::core::CACHE_CLEAN), &[]).unwrap();
+        let both = session::core::CACHE_CLEAN | session::core::CACHE_INVALIDATE;
+        core.domain(init.domain, operation(both), &[]).unwrap();
+    }
 }
