@@ -3,6 +3,8 @@
 //! By its configuration it plays one of several parts: the *client* checks that what it is owed is there, the others do what takes a fault.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+mod own;
+
 use core::sync::atomic::Ordering;
 
 use component::mark::{begin, end, interval};
@@ -58,6 +60,7 @@ fn run(env: Env) -> Result<(), Error> {
         Role::Client => {
             lazy()?;
             paged(config.nested)?;
+            own::run()?;
             read_only()?;
             sealed()?;
             return Ok(());

@@ -63,6 +63,8 @@ use crate::sessions::Sessions;
 
 /// Signal of a child's fault.
 const CHILD_SIGNAL: u32 = 1;
+/// Faults of a component that are written down with all registers.
+const REPORTS: u32 = 5;
 /// Module with the description of the first init.
 const SYSTEM: &str = "system";
 
@@ -250,7 +252,10 @@ impl Init {
             let Ok(status) = domain.status() else { continue };
             if status.faults > 0 {
                 log!("{} has faulted and is stopped", child.component.name);
-                faults::print(&child.component.name, &child.component.binary, domain, &status);
+                // Whoever faults again and again does not fill the log.
+                if child.restarts < REPORTS {
+                    faults::print(&child.component.name, &child.component.binary, domain, &status);
+                }
                 if let Some(child) = self.children.get_mut(index) {
                     child.fault = Some([status.fault, status.instruction, status.address, status.thread]);
                 }

@@ -438,7 +438,12 @@ impl<K: Kernel> System<'_, K> {
         if let Some(pages) = pages {
             // They are mapped again when they are touched.
             self.unmap_direct(key)?;
-            return (0..bytes / PAGE).try_for_each(|index| self.take_page(pages, index));
+            let mut index = 0;
+            while let Some(page) = self.next_page(pages, index, bytes / PAGE)? {
+                self.take_page(pages, page)?;
+                index = page + 1;
+            }
+            return Ok(());
         }
         let directory = self.piece(self.domain(domain)?.directory)?.slot;
         let mut at = address;
