@@ -17,6 +17,8 @@ component::entry!(run);
 struct Echo {
     /// What clients raise, once one has asked for it.
     ping: Option<Capability>,
+    /// Clients that have connected: a signal is answered without a look at the others.
+    connected: usize,
 }
 
 /// What a session has connected to.
@@ -25,7 +27,7 @@ struct Client {
 }
 
 fn run(_: Env) -> Result<(), Error> {
-    serve::<_, SESSIONS>(&mut Echo { ping: None })
+    serve::<_, SESSIONS>(&mut Echo { ping: None, connected: 0 })
 }
 
 impl Server for Echo {
@@ -35,7 +37,9 @@ impl Server for Echo {
         Ok(Client { pong: None })
     }
 
-    fn close(&mut self, _: Client) {}
+    fn close(&mut self, client: Client) {
+        self.connected -= usize::from(client.pong.is_some());
+    }
 
     #[inline(always)]
     fn fast(&mut self, _: &mut Client, label: u32, words: [u32; 4]) -> Option<Fast> {
@@ -51,7 +55,8 @@ impl Server for Echo {
         match EchoRequest::decode(message).ok_or(Error::Invalid)?.0 {
             EchoRequest::Echo { first, second, third, fourth } => Ok(Answer::words(&[first, second, third, fourth])),
             EchoRequest::Connect => {
-                client.pong = Some(received.ok_or(Error::Invalid)?);
+                let before = client.pong.replace(received.ok_or(Error::Invalid)?);
+                self.connected += usize::from(before.is_none());
                 let ping = match self.ping.take() {
                     Some(ping) => ping,
                     None => Signal::new(PING).ok_or(Error::Invalid)?.capability()?,
@@ -62,7 +67,7 @@ impl Server for Echo {
     }
 
     fn signal(&mut self, _: u32, mut sessions: Sessions<'_, Client>) {
-        for pong in sessions.iter_mut().filter_map(|client| client.pong.as_ref()) {
+        for pong in sessions.iter_mut().filter_map(|client| client.pong.as_ref()).take(self.connected) {
             gate::signal(pong.slot());
         }
     }
