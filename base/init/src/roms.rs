@@ -28,7 +28,9 @@ use session::parent::ParentRequest;
 /// Session numbers of init's own sessions have this bit.
 pub(crate) const OWN_SESSION: u32 = 1 << 30;
 /// Most sessions with init itself.
-const SESSIONS: usize = 64;
+const SESSIONS: usize = 256;
+/// Most of them for one component, so that nobody keeps others out.
+const SESSIONS_EACH: usize = 8;
 /// Most bytes of a report.
 const LARGEST: u32 = 1 << 20;
 /// Most characters of a name.
@@ -149,6 +151,9 @@ impl Init {
         if capacity == 0 || capacity > LARGEST {
             return Err(Error::Invalid);
         }
+        if self.own.0.iter().flatten().filter(|own| own.client == client).count() >= SESSIONS_EACH {
+            return Err(Error::Busy);
+        }
         let index = self.own.place()?;
         let mut full = Name::new();
         if rom.is_none() {
@@ -161,9 +166,10 @@ impl Init {
                 Some(rom) => Kind::Rom(rom),
                 None => Kind::Report { name: full, copy: make(&account, capacity)?.1, bytes: 0 },
             };
-            Ok((dataspace, exchange, kind))
+            let notification = notification.map(|notification| Capability::copy(notification.slot())).transpose()?;
+            Ok((Capability::copy(dataspace.slot())?, dataspace, exchange, kind, notification))
         });
-        let (dataspace, exchange, kind) = match made {
+        let (capability, dataspace, exchange, kind, notification) = match made {
             Ok(made) => made,
             Err(error) => {
                 child.account()?.close(account)?;
@@ -174,11 +180,6 @@ impl Init {
                 });
             }
         };
-        let notification = match notification {
-            Some(notification) => Some(Capability::copy(notification.slot())?),
-            None => None,
-        };
-        let capability = Capability::copy(dataspace.slot())?;
         let words = [OWN_SESSION | index as u32, dataspace.bytes()];
         if let Some(place) = self.own.0.get_mut(index) {
             *place = Some(Own { client, kind, account, exchange, _dataspace: dataspace, notification });
