@@ -1,10 +1,25 @@
 //! Which bytes of an image something vouches for.
 //!
-//! The format has no checksum over everything. What it has: sums of words in the boot header and in each partition header; MD5
-//! sums and signatures of partitions, where they were asked for; a signature of all headers, which covers the gaps
-//! between them too; an HMAC in each encrypted partition. Beyond that there is what follows from other bytes: references
-//! between headers, constants, and fill. What is left is listed here, because a damaged byte there cannot be found
-//! without a copy of what the image should be.
+//! The format has no checksum over everything. This is what finds a damaged byte, and where nothing does:
+//!
+//! | bytes | found by |
+//! |---|---|
+//! | interrupt table, identification, versions, reserved words | they have one right value (the table not where the boot loader runs in place) |
+//! | rest of the boot header, up to its checksum | the sum of words, and the partition header of the boot loader |
+//! | user-defined bytes of the boot header | only the boot loader's signature |
+//! | offsets of the header tables | what they lead to, and each other |
+//! | used register writes | only the boot loader's signature, and that their addresses are possible |
+//! | unused register writes | they have one right value |
+//! | image header table, links of image headers | the partition headers |
+//! | names | only the header signature; the zeros behind them but for the first, which could be one more letter |
+//! | partition headers, null header | the sum of words; addresses have no other witness, so that they share suspicion with it |
+//! | certificates | their signatures, and that all of an image have the same keys |
+//! | data | its signature, its MD5 sum, or its HMAC when the key is given; otherwise nothing |
+//! | wrapping of encrypted data | it has one right value |
+//! | padding, gaps, end of the image | they hold fill bytes or zeros, and nothing follows |
+//!
+//! What nothing vouches for is listed by [`gaps`]. A damaged byte there can only be found by comparing with what the image
+//! should be ([`compare`](super::verify::compare)).
 
 use std::ops::Range;
 
