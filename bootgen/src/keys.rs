@@ -18,7 +18,7 @@
 //! ```
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
@@ -229,8 +229,21 @@ pub fn secret_to_text(key: &SecretKey) -> Zeroizing<String> {
     text
 }
 
+/// Writes a secret to a new file that only its owner may read.
+///
+/// # Errors
+///
+/// When there is such a file already or it cannot be written.
+pub fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
+
 /// A key file for AES.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nky {
     /// The part that the keys are for; information only.
     pub device: String,

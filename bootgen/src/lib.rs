@@ -12,6 +12,12 @@
 //! writes the files that keys come in.
 #![forbid(unsafe_code)]
 
+pub mod bif;
+pub mod build;
 pub mod check;
 pub mod crypto;
+pub mod job;
 pub mod keys;
+pub mod load;
+pub mod output;
+pub mod payload;

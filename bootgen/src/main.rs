@@ -1,22 +1,12 @@
-//! The command `bootgen`.
+//! `bootgen`: boot images for the Zynq-7000.
+//!
+//! The options of the vendor's tool, which begin with a single hyphen, and subcommands beside them.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-mod cli {
-    pub(crate) mod check;
-}
-
-/// Makes and examines boot images (BOOT.BIN) for the Zynq-7000
-#[derive(Parser)]
-#[command(name = "bootgen", version, about)]
-struct Arguments {
-    #[command(subcommand)]
-    command: cli::check::Command,
-}
+mod cli;
 
 fn main() -> ExitCode {
-    Arguments::parse().command.run()
+    cli::main(std::env::args_os().collect())
 }

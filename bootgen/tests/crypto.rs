@@ -1,5 +1,7 @@
 //! Signatures, encryption and key files against themselves; `golden.rs` compares them with the reference tool's.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends there")]
+
 use bootgen::crypto::aes::{self, KeySource, OpenError, Opener, Sealer, Secrets};
 use bootgen::crypto::rsa::{InvalidKey, PublicKey, SecretKey};
 use bootgen::keys::{self, Nky, Reason};
