@@ -260,7 +260,6 @@ impl Job {
     ) -> Result<Digests, JobError> {
         let (first, second) = (with_suffix(path, "_1"), with_suffix(path, "_2"));
         let (mut sink, files): (Box<dyn Sink>, Vec<PathBuf>) = match self.dual {
-            None => (format.create(path)?, vec![path.to_owned()]),
             Some(Dual::Parallel) => {
                 let parallel = Parallel::create(&first, &second, format, self.options.compat)?;
                 (Box::new(parallel), vec![first, second])
@@ -269,7 +268,7 @@ impl Job {
                 let stacked = Stacked::new(format.create(&first)?, second.clone(), format, size);
                 (Box::new(stacked), vec![first, second])
             }
-            Some(Dual::Stacked(_)) => (format.create(path)?, vec![path.to_owned()]),
+            None | Some(Dual::Stacked(_)) => (format.create(path)?, vec![path.to_owned()]),
         };
         let written = image.write(sink.as_mut(), &mut |bytes| listener.progress(bytes));
         drop(sink);

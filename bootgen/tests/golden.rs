@@ -3,6 +3,7 @@
 //! The cases come from [`case`], by a fixed seed. `BOOTGEN_CASES` sets how many there are, `BOOTGEN_SEED` another seed, and
 //! `BOOTGEN_CASE` runs a single one and keeps its folder. What differs on purpose is a [`known::Difference`]: it has a name,
 //! a reason, and is checked for being just that difference.
+#![allow(clippy::case_sensitive_file_extension_comparisons, clippy::struct_excessive_bools, clippy::too_many_lines)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test ends there")]
 
 use std::collections::BTreeMap;

@@ -70,6 +70,7 @@ pub enum Owner {
 
 /// A file of the description and how it goes into the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of its own")]
 pub struct Input {
     /// The file.
     pub path: PathBuf,

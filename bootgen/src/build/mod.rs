@@ -363,8 +363,8 @@ impl Image {
     /// When a file cannot be read or the image cannot be written.
     pub fn write(&self, sink: &mut dyn Sink, progress: &mut dyn FnMut(u64)) -> Result<Digests, BuildError> {
         let mut writer = Writer { sink, progress, buffer: vec![0; CHUNK] };
-        let mut digests = Digests::default();
-        digests.secondary_key = self.signer.as_ref().map(Signer::secondary_digest);
+        let secondary_key = self.signer.as_ref().map(Signer::secondary_digest);
+        let mut digests = Digests { secondary_key, ..Digests::default() };
         let mut hashes: Vec<Hashes> = Vec::with_capacity(self.partitions.len());
         // What the tables' certificate is about: everything from the image header table on, filling included.
         let mut tables = Tables { hash: Sha256::new(), at: None, fill: self.fill };

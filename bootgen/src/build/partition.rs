@@ -20,6 +20,7 @@ pub(super) enum Destination {
 }
 
 /// A partition.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 pub(super) struct Partition {
     /// The name of its file, without folders.
     pub(super) name: String,

@@ -179,15 +179,14 @@ fn parse(words: &[String]) -> Result<Call, String> {
             "-split" => job.split = Some(words.choice(option, KINDS)?),
             "-process_bitstream" => job.bitstreams = Some(words.choice(option, KINDS)?),
             "-dual_qspi_mode" => {
-                job.dual = Some(match words.choice(option, &[("parallel", true), ("stacked", false)])? {
-                    true => Dual::Parallel,
-                    false => {
-                        let sizes = &[("16", 16), ("32", 32), ("64", 64), ("128", 128)];
-                        Dual::Stacked(words.choice("-dual_qspi_mode stacked", sizes)? << 20)
-                    }
+                job.dual = Some(if words.choice(option, &[("parallel", true), ("stacked", false)])? {
+                    Dual::Parallel
+                } else {
+                    let sizes = &[("16", 16), ("32", 32), ("64", 64), ("128", 128)];
+                    Dual::Stacked(words.choice("-dual_qspi_mode stacked", sizes)? << 20)
                 });
             }
-            "-p" => job.options.part = words.needed(option, "a part's name")?.to_owned(),
+            "-p" => words.needed(option, "a part's name")?.clone_into(&mut job.options.part),
             "-encrypt" => encrypt(&mut words, &mut job)?,
             "-generate_keys" => {
                 let formats = &[("pem", KeyFormat::Pem), ("rsa", KeyFormat::Text)];
@@ -202,9 +201,9 @@ fn parse(words: &[String]) -> Result<Call, String> {
             "-bif_help" => return Ok(Call::Print(BIF_HELP)),
             "-read" => {
                 words.next_if(|word| matches!(word, "bh" | "iht" | "ih" | "pht" | "ac"));
-                return subcommand("inspect", words.needed(option, "an image")?);
+                return Ok(subcommand("inspect", words.needed(option, "an image")?));
             }
-            "-verify" => return subcommand("verify", words.needed(option, "an image")?),
+            "-verify" => return Ok(subcommand("verify", words.needed(option, "an image")?)),
             "-nonbooting" | "-zynqmpes1" | "-authenticatedjtag" | "-securedebugimage" | "-overlay_cdo"
             | "-encryption_dump" | "-packagename" | "-dual_ospi_mode" | "-verify_kdf" | "-dump" | "-dump_dir" => {
                 return Err(format!(
@@ -221,8 +220,8 @@ fn parse(words: &[String]) -> Result<Call, String> {
     Ok(Call::Job(Box::new(job)))
 }
 
-fn subcommand(name: &str, image: &str) -> Result<Call, String> {
-    Ok(Call::Subcommand(["bootgen", name, image].map(OsString::from).to_vec()))
+fn subcommand(name: &str, image: &str) -> Call {
+    Call::Subcommand(["bootgen", name, image].map(OsString::from).to_vec())
 }
 
 fn fill(value: Option<&str>) -> Result<u8, String> {

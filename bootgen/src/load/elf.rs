@@ -60,7 +60,7 @@ fn of<Elf: FileHeader<Endian = Endianness>>(
         if program.p_type(endian) != PT_LOAD || size == 0 {
             continue;
         }
-        let end = offset.checked_add(size).unwrap_or(u64::MAX);
+        let end = offset.saturating_add(size);
         if end > length {
             return Err(Reason::Truncated { index, start: offset, end, size: length });
         }

@@ -137,7 +137,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 
 fn of(path: &Path) -> Result<Loaded, Reason> {
     let shared: Arc<Path> = Arc::from(path);
-    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    let extension = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
     match extension.as_deref().and_then(|extension| extension.to_str()) {
         Some("bit") => return bitstream::bit(&shared).map(Loaded::Bitstream),
         Some("rbt") => return bitstream::rbt(&shared).map(Loaded::Bitstream),

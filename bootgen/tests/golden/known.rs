@@ -34,6 +34,11 @@ const ALL: &[Difference] = &[
         applies: |case, reference, ours| reference && ours && case.groups,
     },
     Difference {
+        name: "groups-share-refusal",
+        compat: false,
+        applies: |case, reference, ours| !reference && ours && case.groups,
+    },
+    Difference {
         name: "alignment-no-power-of-two",
         compat: true,
         applies: |case, reference, ours| reference && ours && case.odd_alignment,
