@@ -19,6 +19,10 @@ use crate::qmp;
 const LINE_LIMIT: usize = 16 * 1024;
 /// How often the run looks whether the user interrupted it.
 const POLL: Duration = Duration::from_millis(100);
+/// How long the board may go on talking after a failure: what it says about a fault comes after the line that says that there was one.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Silence that ends its last words.
+const SILENCE: Duration = Duration::from_millis(300);
 /// Time between a consented quit and SIGKILL.
 const QUIT: Duration = Duration::from_secs(5);
 
@@ -213,6 +217,14 @@ impl Board {
                 }
             }
         };
+        if matches!(verdict, Verdict::Failure { .. }) {
+            let end = Instant::now() + LAST_WORDS;
+            while Instant::now() < end
+                && let Ok(text) = lines.recv_timeout(SILENCE)
+            {
+                take(text, None);
+            }
+        }
         emulator.end().map_err(Error::Watch)?;
         for text in lines {
             take(text, None);
