@@ -215,6 +215,48 @@ fn a_reference_covers_every_byte() {
 }
 
 #[test]
+fn a_description_covers_every_byte() {
+    let folder = Folder::new();
+    let verify = ["verify", "image.bin", "--bif", "image.bif"];
+    for (lines, arguments) in [(PLAIN, &[][..]), (MD5, &["-fill", "0x5A"]), (ALL, &[])] {
+        let bytes = folder.image(lines, arguments);
+        let (status, text, errors) = command(&folder, &verify);
+        assert_eq!(status, 0, "{text}{errors}");
+        assert!(!text.contains("Nothing vouches for"), "{text}");
+        let mut damaged = bytes.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        folder.write("image.bin", &damaged);
+        let (status, text, _) = command(&folder, &verify);
+        assert_eq!(status, 1);
+        assert!(text.contains("error[comparison]: "), "{text}");
+    }
+    fs::remove_file(folder.path().join("app.elf")).unwrap();
+    let (status, _, errors) = command(&folder, &verify);
+    assert_eq!(status, 2);
+    assert!(errors.contains("cannot make the image of image.bif to compare with"), "{errors}");
+}
+
+/// What our own tool makes of a BIF.
+fn ours(folder: &Folder, lines: &str) -> Vec<u8> {
+    folder.image(lines, &[]);
+    let (status, _, errors) = command(folder, &["create", "image.bif", "-o", "ours.bin", "--force"]);
+    assert_eq!(status, 0, "{errors}");
+    fs::read(folder.path().join("ours.bin")).unwrap()
+}
+
+#[test]
+fn our_own_images_are_sound() {
+    let folder = Folder::new();
+    for lines in [PLAIN, MD5, RSA, AES, ALL] {
+        ours(&folder, lines);
+        let hash = ["verify", "ours.bin", "--nky", "x.nky", "--ppk", "psk.pem"];
+        let is_signed = lines.contains("rsa");
+        let (status, text, errors) = command(&folder, &hash[..if is_signed { 6 } else { 4 }]);
+        assert_eq!(status, 0, "{lines}: {text}{errors}");
+    }
+}
+
+#[test]
 fn json_is_for_programs() {
     let folder = Folder::new();
     folder.image(MD5, &[]);

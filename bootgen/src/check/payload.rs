@@ -55,6 +55,15 @@ pub fn examine<S: Source>(contents: &Contents, source: &mut S) -> Result<Vec<Fin
     Ok(findings)
 }
 
+/// The byte that the gaps of an image are filled with.
+///
+/// # Errors
+///
+/// When the source fails.
+pub fn fill<S: Source>(contents: &Contents, source: &mut S) -> Result<u8, Error<S::Error>> {
+    fill_byte(&sections(contents), &mut Image::with_headers(source, contents.boot, contents.table))
+}
+
 /// The byte that gaps are filled with: what most bytes of the gap behind the boot header are.
 fn fill_byte<S: Source>(sections: &[Section], image: &mut Image<S>) -> Result<u8, Error<S::Error>> {
     let mut bytes = [FILL; 32];

@@ -128,7 +128,7 @@ pub(super) fn run(arguments: &[OsString], compat: bool) -> ExitCode {
     match arguments.command {
         Command::Create(create) => super::run(&create.job(compat || arguments.compat)),
         Command::Keygen(keygen) => keygen.run(),
-        Command::Check(command) => command.run(),
+        Command::Check(command) => command.run(compat || arguments.compat),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "bootgen", &mut io::stdout());
             ExitCode::SUCCESS

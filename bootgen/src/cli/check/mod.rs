@@ -31,11 +31,12 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Does it, and says on standard error what went wrong.
-    pub(crate) fn run(&self) -> ExitCode {
+    /// Does it, and says on standard error what went wrong. Images to compare with are made as the vendor's tool does if
+    /// `compat`.
+    pub(crate) fn run(&self, compat: bool) -> ExitCode {
         let result = match self {
             Self::Inspect(command) => command.run(),
-            Self::Verify(command) => command.run(),
+            Self::Verify(command) => command.run(compat),
             Self::Extract(command) => command.run(),
             Self::Diff(command) => command.run(),
         };

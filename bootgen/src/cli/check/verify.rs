@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use bootgen::build::Warning;
 use bootgen::check::verify::{self, Known, Verdict};
-use bootgen::check::{Check, Finding, Severity};
+use bootgen::check::{Check, Contents, Finding, Severity, payload};
 use bootgen::crypto::rsa::Digest;
+use bootgen::job::{Job, Listener};
 use bootgen::keys;
 use clap::Args;
+use tempfile::TempDir;
 
 use super::{BAD, DIM, GOOD, Keys, STRONG, WARNING};
 
@@ -18,7 +21,7 @@ use super::{BAD, DIM, GOOD, Keys, STRONG, WARNING};
 #[command(
     after_long_help = "Errors mean that the image is damaged or forged. Warnings mean that it is sound, but that the boot \
     ROM or the vendor's first-stage boot loader will not do with it what one might expect. \
-    What nothing in the image vouches for is listed; --reference covers every byte.\n\n\
+    What nothing in the image vouches for is listed; --bif and --reference cover every byte.\n\n\
     Exit status: 0 if there are no errors, 1 if there are (with --strict, or warnings), 2 if the image cannot be read."
 )]
 pub(crate) struct Verify {
@@ -32,6 +35,12 @@ pub(crate) struct Verify {
     ppk: Option<PathBuf>,
     #[command(flatten)]
     keys: Keys,
+    /// Make the image again from this description, and compare every byte
+    #[arg(long, value_name = "FILE", conflicts_with = "reference")]
+    bif: Option<PathBuf>,
+    /// With --bif: the image was made with `-legacy`
+    #[arg(long, requires = "bif")]
+    legacy: bool,
     /// Compare every byte with this image, which is known to be right
     #[arg(long, value_name = "IMAGE")]
     reference: Option<PathBuf>,
@@ -44,13 +53,23 @@ pub(crate) struct Verify {
 }
 
 impl Verify {
-    pub(super) fn run(&self) -> anyhow::Result<bool> {
+    pub(super) fn run(&self, compat: bool) -> anyhow::Result<bool> {
         let known = Known { primary: self.primary()?, secrets: self.keys.read()? };
         let mut source = super::open(&self.image)?;
         let name = self.image.display();
         let mut verdict =
             verify::verify(&mut source, &known).with_context(|| format!("{name} is no boot image, or cut short"))?;
-        if let Some(reference) = &self.reference {
+        let made = match &self.bif {
+            Some(bif) => {
+                // The description does not say what gaps are filled with.
+                let contents = Contents::read(&mut source)?;
+                let fill = payload::fill(&contents, &mut source)?;
+                Some(self.make(bif, fill, compat)?)
+            }
+            None => None,
+        };
+        let made_path = made.as_ref().map(|folder| folder.path().join(MADE));
+        if let Some(reference) = made_path.as_ref().or(self.reference.as_ref()) {
             let mut right = super::open(reference)?;
             verdict.add(verify::compare(&mut source, &mut right)?);
             verdict.unchecked.clear();
@@ -61,6 +80,17 @@ impl Verify {
             super::print(&render(&name.to_string(), &verdict, self))?;
         }
         Ok(verdict.is_sound() && !(self.strict && verdict.warnings() > 0))
+    }
+
+    /// Makes the image of a description in a temporary folder.
+    fn make(&self, bif: &Path, fill: u8, compat: bool) -> anyhow::Result<TempDir> {
+        let folder = TempDir::new().context("cannot make a temporary folder")?;
+        let outputs = vec![folder.path().join(MADE)];
+        let mut job = Job { image: bif.to_owned(), outputs, fill: Some(fill), ..Job::default() };
+        job.options.legacy = self.legacy;
+        job.options.compat = compat;
+        job.run(&mut Quiet).with_context(|| format!("cannot make the image of {} to compare with", bif.display()))?;
+        Ok(folder)
     }
 
     /// The digest that the primary key must have.
@@ -87,6 +117,22 @@ impl Verify {
             None => bail!("{given} does not hold 64 hexadecimal digits"),
         }
     }
+}
+
+/// The name of the image that is made for comparison.
+const MADE: &str = "image.bin";
+
+/// Says nothing: what is made is only compared with.
+struct Quiet;
+
+impl Listener for Quiet {
+    fn begin(&mut self, _name: &Path, _length: u64) {}
+
+    fn progress(&mut self, _bytes: u64) {}
+
+    fn end(&mut self) {}
+
+    fn warn(&mut self, _warning: &Warning) {}
 }
 
 /// The verdict for people: a line for each kind of check, then what was found, then what could not be checked.
@@ -125,7 +171,7 @@ fn render(name: &str, verdict: &Verdict, options: &Verify) -> String {
     };
     let encrypted = (checked.encrypted > 0).then(|| format!("{}{how}", count(checked.encrypted, "partition")));
     line(&[Check::Encryption], "encryption", encrypted);
-    if let Some(reference) = &options.reference {
+    if let Some(reference) = options.bif.as_ref().or(options.reference.as_ref()) {
         line(&[Check::Comparison], "comparison", Some(format!("with {}", reference.display())));
     }
     if let Some(primary) = checked.primary.as_ref().filter(|_| !checked.anchored) {
