@@ -10,11 +10,21 @@
 //! the client is answered when the server has answered; a server that does not answer stalls that one request. Closing works
 //! the same way, so that no server ever loses memory that it is still using.
 //!
-//! When every component whose end matters has ended, init prints what each has used, ends the others, clients before their servers, and
-//! lets core compare the free memory with that of the start.
+//! A component that ends, by itself, by a fault, or because init ends it, is stopped at once. Then its servers let go of what they do for it, the device manager
+//! among them; only after that its own clients' sessions end, and its account is closed. What comes next says its policy (`lifecycle`): it stays
+//! ended, is started again, or is removed. Its clients get a typed error and open their sessions anew; requests for sessions wait for the next instance.
 //!
-//! Everything that init drives is reached through one module, `platform`: on the target it is the component runtime, in the tests a stand-in with
-//! accounts, servers and clients that can fail wherever the test wants.
+//! When every component whose end matters has ended, init prints what each has used, ends the others, clients before their servers, and
+//! lets core compare the free memory with that of the start. An init can be a component of another one (a *nested* init): its configuration names
+//! the boot module with its description, its exit code is that of its first component that failed, and what it cannot have from its own children it
+//! asks its parent for, which is boot modules and core's log.
+//!
+//! - `apply` puts descriptions into force, `exchange` and `sessions` are about sessions, `quota` about who is given more and who gives back,
+//!   `roms` about reports and ROMs that change, `clock` about pauses and signs of life;
+//! - [`description`], [`state`] and [`manage`] are for those who manage a system.
+//!
+//! What can be decided without a kernel (`exchange`, [`lifecycle`], [`description`], [`state`]) is in modules that know none, and tested on the host. The
+//! others reach what they drive through one module, `platform`.
 #![no_std]
 #![forbid(unsafe_code)]
 
