@@ -43,6 +43,7 @@ pub mod server;
 pub mod signal;
 pub mod sync;
 pub mod thread;
+pub mod timeouts;
 
 pub use cap::Capability;
 pub use env::{Env, Open, Session, ask, exit, next_event, open, yielded};

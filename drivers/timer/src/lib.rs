@@ -9,8 +9,8 @@
 //!   driver counts them. Wraps and count together are a 64-bit clock that never goes back;
 //! - counter 2 is started for one deadline at a time and interrupts when it gets there.
 //!
-//! [`Driver`] is that, over any register back end. [`Timeouts`] is the queue of the deadlines of
-//! all clients, pure and bounded. The component arms the driver with the earliest deadline of the
+//! [`Driver`] is that, over any register back end. The deadlines of all clients are in a
+//! [queue](component::timeouts::Timeouts), pure and bounded. The component arms the driver with the earliest deadline of the
 //! queue.
 //!
 //! The global timer would be the better clock, but its registers share a page with the interrupt
@@ -21,10 +21,8 @@
 
 pub mod driver;
 mod registers;
-pub mod timeouts;
 
 pub use driver::{Driver, Prescaler};
-pub use timeouts::{Expired, NoSuchClient, Timeouts};
 
 #[cfg(test)]
 mod model;

@@ -8,12 +8,13 @@ use core::ptr::NonNull;
 
 use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
+use component::timeouts::Timeouts;
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
 use mmio::Mmio;
 use session::core::WRITE;
 use session::timer::{MIN_PERIOD, NOW, SET, TimerRequest, from_words, to_words};
 use session::{Message, Service, devices};
-use zelkova_timer::{Driver, Prescaler, Timeouts};
+use zelkova_timer::{Driver, Prescaler};
 
 /// Clients at a time.
 const SESSIONS: usize = 24;
@@ -171,7 +172,7 @@ impl Server for Timers {
         }
         let now = self.driver.now();
         while let Some(expired) = self.timeouts.next_expired(now) {
-            if let Some(Place::Connected(notification)) = self.clients.get(expired.client) {
+            if let Some(Place::Connected(notification)) = self.clients.get(expired.number) {
                 component::gate::signal(notification.slot());
             }
         }
