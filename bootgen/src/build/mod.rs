@@ -27,6 +27,7 @@ use crate::output::{OutputError, Sink};
 use crate::payload::{CHUNK, ReadError};
 
 mod headers;
+mod import;
 mod layout;
 mod partition;
 mod parts;
@@ -284,7 +285,7 @@ impl Image {
     pub fn plan(spec: &Spec, options: &Options) -> Result<Self, BuildError> {
         rules::check(spec, options.legacy)?;
         let secrets = partition::secrets(spec, options)?;
-        let partition::Loaded { partitions, names } = partition::load_all(spec, options, secrets.as_ref())?;
+        let partition::Loaded { partitions, names, boot } = partition::load_all(spec, options, secrets.as_ref())?;
         if partitions.is_empty() {
             return Err(BuildError::Empty(spec.name.clone()));
         }
@@ -299,7 +300,7 @@ impl Image {
             free: collision.free,
         })?;
         parts.check_size(&places)?;
-        let boot = parts.boot(spec, &places)?;
+        let boot = parts.boot(spec, &places, boot.as_ref())?;
         let sections = parts.sections(&boot, &places);
         let length = places.iter().zip(&parts.requests).map(|(place, request)| place + request.length).max();
         let first = partitions.iter().find(|partition| partition.signed);

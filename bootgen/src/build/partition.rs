@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::import::{self, BootFields};
 use super::{BuildError, Options, headers, read_text, sign};
 use crate::bif::{Input, Kind, Owner, Spec, text};
 use crate::crypto::aes::{self, KeySource, Secrets};
@@ -37,6 +38,8 @@ pub(super) struct Partition {
     pub(super) payload: Payload,
     /// Whether it is encrypted when it is written.
     pub(super) sealed: bool,
+    /// Whether it is encrypted, by this tool or before.
+    pub(super) encrypted: bool,
     /// Bytes that are stored.
     pub(super) stored: u64,
     /// Words of the file's contents.
@@ -92,6 +95,8 @@ pub(super) struct Loaded {
     pub(super) partitions: Vec<Partition>,
     /// The images' names.
     pub(super) names: Vec<String>,
+    /// What the boot header of an imported image has, if there is one.
+    pub(super) boot: Option<BootFields>,
 }
 
 /// The keys for encryption, if anything is to be encrypted.
@@ -125,8 +130,12 @@ pub(super) fn load_all(
     options: &Options,
     secrets: Option<&(KeySource, Secrets)>,
 ) -> Result<Loaded, BuildError> {
-    let mut loaded = Loaded { partitions: Vec::new(), names: Vec::new() };
+    let mut loaded = Loaded { partitions: Vec::new(), names: Vec::new(), boot: None };
     for input in &spec.inputs {
+        if input.kind == Kind::Image {
+            import::import(input, &mut loaded)?;
+            continue;
+        }
         let name = input.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let image = loaded.names.len();
         let contents = contents(input, options)?;
@@ -268,6 +277,7 @@ fn partition(
         stored: payload.length(),
         payload,
         sealed: false,
+        encrypted: false,
         plain_words,
         plain_bytes,
         load: segment.load,
@@ -337,7 +347,7 @@ impl Partition {
         let gap = self.payload.length().next_multiple_of(block) - self.payload.length();
         self.payload.push_fill(aes::NOP.to_le_bytes(), gap);
         self.stored = aes::sealed_size(self.payload.length());
-        self.sealed = true;
+        (self.sealed, self.encrypted) = (true, true);
         Ok(())
     }
 }

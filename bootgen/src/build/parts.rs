@@ -1,5 +1,6 @@
 //! The parts of an image: what is placed, and what it consists of once it is placed.
 
+use super::import::BootFields;
 use super::layout::Request;
 use super::partition::{Destination, Partition};
 use super::{BuildError, Content, GRAIN, Section, headers, read_text};
@@ -116,16 +117,21 @@ impl<'a> Parts<'a> {
     /// # Errors
     ///
     /// When a file that it takes something from cannot be read.
-    pub(super) fn boot(&self, spec: &Spec, places: &[u64]) -> Result<Vec<u8>, BuildError> {
+    pub(super) fn boot(
+        &self,
+        spec: &Spec,
+        places: &[u64],
+        imported: Option<&BootFields>,
+    ) -> Result<Vec<u8>, BuildError> {
         let indices = self.indices();
         let place = |part: usize| places.get(part).copied().unwrap_or(0) as u32;
         let inits = match &spec.init {
             Some(path) => text::register_inits(path, &read_text(path)?)?,
-            None => Vec::new(),
+            None => imported.map_or_else(Vec::new, |imported| imported.inits.clone()),
         };
         let udf = match &spec.udf_bh {
             Some(path) => text::hex_bytes(path, &read_text(path)?)?,
-            None => [0; headers::UDF_BOOT],
+            None => imported.map_or([0; headers::UDF_BOOT], |imported| imported.udf),
         };
         let mut boot = headers::Boot {
             key_source: None,
@@ -142,13 +148,13 @@ impl<'a> Parts<'a> {
         // Without a boot loader it is of no use, but is written as soon as there is anything but plain bitstreams.
         let mut partitions = self.partitions.iter();
         let any = partitions.any(|partition| partition.sealed || partition.destination == Destination::Processor);
-        boot.key_source = spec.key_source.filter(|_| any);
+        boot.key_source = spec.key_source.filter(|_| any).or_else(|| imported?.key_source);
         let mut data = self.data.iter().zip(self.partitions);
         if let Some((&part, loader)) = data.find(|(_, partition)| partition.bootloader) {
             boot.source = place(part);
             (boot.load, boot.exec) = (loader.load, loader.exec);
             let length = loader.plain_bytes as u32;
-            let total = if loader.sealed { loader.stored as u32 } else { length };
+            let total = if loader.encrypted { loader.stored as u32 } else { length };
             if !loader.xip {
                 boot.length = if loader.omitted.length { 0 } else { length };
                 boot.total_length = if loader.omitted.total_length { 0 } else { total };

@@ -106,7 +106,7 @@ pub(super) fn warnings(image: &Image) -> Vec<Warning> {
             Destination::Processor => {
                 processor = true;
                 if partition.load < DDR {
-                    let what = if partition.load == 0 && !partition.signed && !partition.sealed {
+                    let what = if partition.load == 0 && !partition.signed && !partition.encrypted {
                         "the vendor's FSBL stops loading there, without a word"
                     } else {
                         "the vendor's FSBL refuses it"
