@@ -27,6 +27,8 @@ use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 /// Most frames of a backtrace.
 const FRAMES: usize = 64;
+/// Words of a stack after which no more lines are taken.
+const STACK_WORDS: usize = 16 * 1024;
 /// Most faults whose lines are being collected at a time.
 const OPEN: usize = 16;
 /// Register numbers.
@@ -234,6 +236,11 @@ impl<F: Fn(&str) -> PathBuf> Backtraces<F> {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
         if word == "program" {
             let (program, what) = rest.split_once(", ")?;
+            // The name becomes part of a path, and any component may have written the line.
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            if program.is_empty() || !program.bytes().all(is_plain) {
+                return None;
+            }
             self.open.retain(|fault| fault.who != who);
             if self.open.len() == OPEN {
                 self.open.remove(0);
@@ -247,7 +254,7 @@ impl<F: Fn(&str) -> PathBuf> Backtraces<F> {
         let mut numbers = rest.split(' ').map_while(|number| u32::from_str_radix(number, 16).ok());
         match word {
             "registers" => (0..=PC).for_each(|register| fault.registers.set(register, numbers.next())),
-            "stack" => {
+            "stack" if fault.stack.len() < STACK_WORDS => {
                 let start = numbers.next()?;
                 let addresses = (0..).map_while(|index: u32| start.checked_add(index * 4));
                 fault.stack.extend(addresses.zip(numbers));
@@ -335,6 +342,15 @@ mod tests {
         assert!(backtraces.line("[init] fault of a: end").is_empty());
         let other = backtraces.line("[init -> x] fault of a: end");
         assert!(other[0].contains("program q, thread 7"));
+    }
+
+    #[test]
+    fn only_names_of_programs_are_looked_for() {
+        let mut backtraces = Backtraces::new(|name| panic!("{name} was looked for"), Path::new("/"), &[]);
+        for program in ["/dev/zero", "../secret", "", "a b"] {
+            assert!(backtraces.line(&format!("[init -> x] fault of a: program {program}, thread 0, x")).is_empty());
+            assert!(backtraces.line("[init -> x] fault of a: end").is_empty());
+        }
     }
 
     #[test]
