@@ -182,40 +182,50 @@ pub fn serve<S: Server, const N: usize>(server: &mut S) -> Result<(), Error> {
             incoming = gate::reply_recv(Registers { slot: slot::ENDPOINT, info: Info::new(0, 0, 4), words });
             continue;
         }
-        let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
-        let message = store(incoming);
-        let received = if brought { receiver.take_received() } else { None };
-        let result = match sessions.get_mut(index).and_then(Option::as_mut) {
-            Some(open) => server.request(&mut open.session, &message, received).map_err(insufficient),
-            None => Err(Error::Gone),
-        };
-        let registers = match result {
-            Ok(Answer::Now(message, Some(slot))) => load(slot::ENDPOINT, &message, &[slot]),
-            Ok(Answer::Now(message, None)) => load(slot::ENDPOINT, &message, &[]),
-            Ok(Answer::End(last)) => {
-                // First the answer: once the session is over, a client that waits for it learns that instead.
-                if let Ok(reply) = Capability::save_reply() {
-                    reply.reply(&last, &[]);
-                }
-                if let Some(open) = sessions.get_mut(index).and_then(Option::take) {
-                    open.endpoint.revoke();
-                    server.close(open.session);
-                    // Refused only if the client closes the session at this moment: then that request is answered.
-                    let _ = end_session(open.request);
-                }
-                gate::set_receive(receiver.slot());
-                incoming = gate::recv(slot::ENDPOINT);
-                continue;
-            }
-            Ok(Answer::Later) => {
-                gate::set_receive(receiver.slot());
-                incoming = gate::recv(slot::ENDPOINT);
-                continue;
-            }
-            Err(error) => load(slot::ENDPOINT, &Message::new(error as u32), &[]),
-        };
+        let answer = any_request(server, &mut sessions, &mut receiver, incoming);
         gate::set_receive(receiver.slot());
-        incoming = gate::reply_recv(registers);
+        incoming = match answer {
+            Some(registers) => gate::reply_recv(registers),
+            None => gate::recv(slot::ENDPOINT),
+        };
+    }
+}
+
+/// Handles a request that does not matter for speed, and returns what is to be answered. Apart from the loop, so that the loop's registers are those of the
+/// requests that do matter.
+#[inline(never)]
+fn any_request<S: Server>(
+    server: &mut S,
+    sessions: &mut [Option<Open<S::Session>>],
+    receiver: &mut Capability,
+    incoming: Registers,
+) -> Option<Registers> {
+    let index = (incoming.slot & !ENDPOINT_BADGE) as usize;
+    let brought = incoming.info.caps() > 0 && incoming.info.unwrapped() == 0;
+    let message = store(incoming);
+    let received = if brought { receiver.take_received() } else { None };
+    let result = match sessions.get_mut(index).and_then(Option::as_mut) {
+        Some(open) => server.request(&mut open.session, &message, received).map_err(insufficient),
+        None => Err(Error::Gone),
+    };
+    match result {
+        Ok(Answer::Now(message, Some(slot))) => Some(load(slot::ENDPOINT, &message, &[slot])),
+        Ok(Answer::Now(message, None)) => Some(load(slot::ENDPOINT, &message, &[])),
+        Ok(Answer::End(last)) => {
+            // First the answer: once the session is over, a client that waits for it learns that instead.
+            if let Ok(reply) = Capability::save_reply() {
+                reply.reply(&last, &[]);
+            }
+            if let Some(open) = sessions.get_mut(index).and_then(Option::take) {
+                open.endpoint.revoke();
+                server.close(open.session);
+                // Refused only if the client closes the session at this moment: then that request is answered.
+                let _ = end_session(open.request);
+            }
+            None
+        }
+        Ok(Answer::Later) => None,
+        Err(error) => Some(load(slot::ENDPOINT, &Message::new(error as u32), &[])),
     }
 }
 
