@@ -24,6 +24,10 @@ pub(crate) fn main(mut arguments: Vec<OsString>) -> ExitCode {
     let count = arguments.len();
     arguments.retain(|argument| argument != COMPAT);
     let compat = arguments.len() != count;
+    if arguments.len() == 1 {
+        // As with the vendor's tool, a call without arguments asks for help and is no mistake.
+        arguments.push("--help".into());
+    }
     let is_vendors = |argument: &OsString| {
         let text = argument.to_string_lossy();
         text.starts_with('-') && !text.starts_with("--") && text.len() > 2
