@@ -16,6 +16,9 @@ use super::finding::{Check, Finding};
 /// Where every tool puts the image header table.
 pub const USUAL_TABLE: u64 = 0x8c0;
 
+/// Sections begin at multiples of this many bytes, and what is signed is filled up to them.
+pub(crate) const GRAIN: u64 = 64;
+
 /// There is room for so many images, and for so many partitions, before more of them move what follows.
 pub(crate) const ROOM: u64 = 14;
 
@@ -249,8 +252,18 @@ impl Contents {
     /// The bytes behind partition `index`'s data that fill up what is signed.
     pub fn signed_padding(&self, index: usize) -> Option<Range<u64>> {
         let header = &self.partitions.get(index)?.header;
-        let start = header.data().end;
-        header.certificate().map(|place| start..place.start.max(start))
+        let end = header.data().end;
+        header.certificate().map(|place| end..end.next_multiple_of(GRAIN).min(place.start).max(end))
+    }
+
+    /// The bytes of partition `index` that its MD5 sum covers: the data, and if it is signed the padding and the certificate,
+    /// which can lie further behind.
+    pub fn summed(&self, index: usize) -> Vec<Range<u64>> {
+        let Some(header) = self.partitions.get(index).map(|partition| partition.header) else { return Vec::new() };
+        match (self.signed_padding(index), header.certificate()) {
+            (Some(padding), Some(certificate)) => vec![header.data().start..padding.end, certificate],
+            _ => std::iter::once(header.stored()).collect(),
+        }
     }
 }
 

@@ -161,11 +161,15 @@ fn name_padding<S: Source>(
 fn md5<S: Source>(contents: &Contents, index: usize, image: &mut Image<S>) -> Result<Option<Finding>, Error<S::Error>> {
     let Some(header) = contents.partitions.get(index).map(|partition| partition.header) else { return Ok(None) };
     let stored = header.stored();
-    let Some(place) = header.md5().filter(|place| place.end.max(stored.end) <= contents.length) else {
+    let summed = contents.summed(index);
+    let Some(place) = header.md5().filter(|place| place.end <= contents.length) else { return Ok(None) };
+    if summed.iter().any(|range| range.end > contents.length) {
         return Ok(None);
-    };
+    }
     let mut digest = Md5::new();
-    image.pieces(stored.clone(), &mut vec![0; PIECE], |piece| digest.update(piece))?;
+    for range in &summed {
+        image.pieces(range.clone(), &mut vec![0; PIECE], |piece| digest.update(piece))?;
+    }
     let mut expected = [0; 16];
     image.read(place.start, &mut expected)?;
     if digest.finalize().as_slice() == expected {
@@ -176,7 +180,7 @@ fn md5<S: Source>(contents: &Contents, index: usize, image: &mut Image<S>) -> Re
         "the MD5 sum at {:#x} does not fit the data at {:#x}..{:#x}: one of both is damaged",
         place.start, stored.start, stored.end
     );
-    let suspects = super::coverage::suspects(contents, stored);
+    let suspects = summed.into_iter().flat_map(|range| super::coverage::suspects(contents, range)).collect();
     let finding = Finding::error(Check::Md5, name, place, message).of("MD5 sum");
     Ok(Some(finding.suspecting(suspects)))
 }

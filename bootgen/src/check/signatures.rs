@@ -104,7 +104,8 @@ fn signed(contents: &Contents) -> Vec<Signed<'_>> {
         let Some(partition) = contents.partitions.get(index) else { continue };
         // With the boot loader, the boot header is signed too.
         let header = (contents.loader() == Some(index)).then_some(0..boot::SIZE);
-        let data = partition.data().start..certificate.base;
+        let data = partition.data();
+        let data = data.start..contents.signed_padding(index).map_or(data.end, |padding| padding.end);
         all.push(Signed {
             certificate,
             place: Kind::Certificate(index).describe(contents),

@@ -14,12 +14,9 @@ use bootimage::{BootHeader, ImageHeaderTable, Invalid, PartitionHeader, Structur
 use zerocopy::FromBytes as _;
 use zerocopy::little_endian::U32;
 
-use super::contents::{Contents, ROOM};
+use super::contents::{Contents, GRAIN, ROOM};
 use super::finding::{Check, Finding, Suspect};
 use crate::crypto::aes;
-
-/// Sections begin at multiples of this many bytes.
-pub const GRAIN: u64 = 64;
 
 /// All that the headers themselves show to be wrong. Sums of words come with the fields that may be to blame.
 pub fn examine(contents: &Contents) -> Vec<Finding> {
@@ -215,7 +212,10 @@ fn partition(contents: &Contents, index: usize, report: &mut Report) {
     let total = match header.certificate() {
         Some(_) => {
             let certificate = data.end.next_multiple_of(GRAIN);
-            expect(offset_of!(PartitionHeader, certificate), header.certificate, certificate / 4);
+            let found = bootimage::bytes(header.certificate.get());
+            if found < certificate || !found.is_multiple_of(GRAIN) {
+                expect(offset_of!(PartitionHeader, certificate), header.certificate, certificate / 4);
+            }
             certificate.saturating_add(certificate::SIZE).saturating_sub(data.start)
         }
         None => data.end.saturating_sub(data.start),
@@ -286,7 +286,10 @@ fn lengths(contents: &Contents, index: usize, report: &mut Report) {
     // Two words of a configuration packet precede a program.
     let packet = if header.attributes().destination() == Some(partition::Destination::Ps) { 8 } else { 0 };
     let expected = plain.saturating_add(packet).next_multiple_of(GRAIN);
-    if data != expected {
+    // Bytes in front of the data can make it one word longer.
+    let head = if header.attributes().head_pad() > 0 { 4 } else { 0 };
+    let most = plain.saturating_add(packet + head).next_multiple_of(GRAIN);
+    if !(expected..=most).contains(&data) {
         let message = format!("is {plain:#x} bytes, but {data:#x} bytes are encrypted");
         wrong(offset_of!(PartitionHeader, unencrypted_length), message);
     }
@@ -339,14 +342,40 @@ fn places(contents: &Contents, report: &mut Report) {
             let message = format!("leads to {start:#x}, which is no multiple of {GRAIN:#x}");
             report.wrong::<PartitionHeader>(structure, partition.base, field, message);
         }
-        cursor = partition.header.stored().end.next_multiple_of(GRAIN);
+        let stored = partition.header.stored().end;
+        let certificate = partition.header.certificate();
+        if let Some(certificate) = certificate.clone().filter(|place| place.end > stored) {
+            // What room was left for the data moved it, but not the length that boot loaders go by.
+            let message = format!(
+                "leads to {:#x}, not directly behind the data; boot loaders look for it by the total length",
+                certificate.start
+            );
+            let field = PartitionHeader::field_at(offset_of!(PartitionHeader, certificate));
+            let start = partition.base + field.offset as u64;
+            let finding = Finding::warning(Check::Layout, structure, start..start + 4, message);
+            report.0.push(finding.of(field.name));
+        }
+        cursor = certificate.map_or(stored, |place| place.end.max(stored)).next_multiple_of(GRAIN);
     }
-    let mut end = contents.partitions.last().map_or(cursor, |partition| partition.header.stored().end);
+    let mut end = contents.partitions.last().map_or(cursor, |partition| {
+        let stored = partition.header.stored().end;
+        partition.header.certificate().map_or(stored, |place| place.end.max(stored))
+    });
+    let mut is_first = true;
     for (index, partition) in contents.partitions.iter().enumerate() {
         if let Some(md5) = partition.header.md5() {
             let field = offset_of!(PartitionHeader, checksum_offset);
             let structure = Structure::PartitionHeader(index as u32);
-            report.expect::<PartitionHeader>(structure, partition.base, field, md5.start / 4, cursor / 4);
+            // Room that was left behind the last partition precedes the first sum.
+            if !is_first || md5.start < cursor || !md5.start.is_multiple_of(GRAIN) {
+                report.expect::<PartitionHeader>(structure, partition.base, field, md5.start / 4, cursor / 4);
+            } else if md5.start > cursor {
+                let start = partition.base + field as u64;
+                let message = format!("leads to {:#x}; without room in between it would be {cursor:#x}", md5.start);
+                let finding = Finding::warning(Check::Layout, structure, start..start + 4, message);
+                report.0.push(finding.of(PartitionHeader::field_at(field).name));
+            }
+            is_first = false;
             end = md5.end;
             cursor = md5.end.next_multiple_of(GRAIN);
         }
