@@ -11,7 +11,7 @@
 //! it was: its account, its memory, the card, the clock. It knows by the end of the last session that the hostile component is gone.
 //! In the end core says whether every byte is back.
 //!
-//! What the hostile component leaves out is what harms only itself, and would end it early: leaving ([`ParentRequest::Exit`]), unmapping its own
+//! What the hostile component leaves out is what harms only itself, and would end it early: leaving ([`Exit`](session::parent::ParentRequest::Exit)), unmapping its own
 //! program, calling its own endpoint, on which nobody answers, and the kernel's operations on its own capability space.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
