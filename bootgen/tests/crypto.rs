@@ -97,3 +97,10 @@ fn damaged_key_files_are_named() {
     let error = keys::parse_secret("N = 0\n").unwrap_err().to_string();
     assert_eq!(error, "line 1: `N` has to be an even number of hexadecimal digits");
 }
+
+#[test]
+fn a_secret_key_of_zeros_is_an_error() {
+    for text in ["N = 8888\nE = 0405\nD = 0000\n", "N = 8888\nE = 0000\nD = 0405\n", "N = 0000\nE = 0405\nD = 0405\n"] {
+        assert!(bootgen::keys::parse_secret(text).is_err(), "{text}");
+    }
+}

@@ -17,6 +17,7 @@ mod case;
 #[path = "golden/known.rs"]
 mod known;
 
+use bootgen::check::verify::{Known, verify};
 use case::Case;
 
 /// The vendor's tool, from the package `xilinx-bootgen`.
@@ -94,6 +95,26 @@ fn compare(reference: &Outcome, ours: &Outcome) -> Result<(), String> {
     Ok(())
 }
 
+/// What `verify` has against the images that a tool made: nothing, for the images of both are sound.
+fn judge(case: &Case, outcome: &Outcome) -> Result<usize, String> {
+    // Parts of images are none.
+    if !outcome.success || case.arguments.iter().any(|argument| argument == "-split" || argument == "-dual_qspi_mode") {
+        return Ok(0);
+    }
+    let is_image = |bytes: &[u8]| bytes.get(0x24..0x28) == Some(b"XNLX");
+    let images = outcome.files.iter().filter(|(_, bytes)| is_image(bytes));
+    let mut count = 0;
+    for (name, bytes) in images {
+        count += 1;
+        match verify(&mut &bytes[..], &Known::default()) {
+            Ok(verdict) if verdict.is_sound() => {}
+            Ok(verdict) => return Err(format!("{} is not sound: {}", name.display(), verdict.findings[0])),
+            Err(error) => return Err(format!("{} cannot be verified: {error}", name.display())),
+        }
+    }
+    Ok(count)
+}
+
 /// What is counted.
 #[derive(Default)]
 struct Tally {
@@ -126,6 +147,12 @@ fn examine(case: &Case, root: &Path) -> (Result<&'static str, String>, bool) {
             }
             None => Err(difference),
         },
+    };
+    let result = result.and_then(|name| judge(case, &ours).map(|_| name).map_err(|error| format!("ours: {error}")));
+    // Where the reference is wrong, its images need not be sound.
+    let result = match result {
+        Ok("") => judge(case, &reference).map(|_| "").map_err(|error| format!("reference: {error}")),
+        other => other,
     };
     (result, reference.success)
 }

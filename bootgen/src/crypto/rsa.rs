@@ -171,6 +171,10 @@ impl SecretKey {
     ///
     /// When they contradict each other or are no RSA-2048 key.
     pub fn from_parts(modulus: &[u8], exponent: &[u8], secret: &[u8]) -> Result<Self, InvalidKey> {
+        // What finds the primes of a key cannot bear zeros.
+        if [modulus, exponent, secret].into_iter().any(|number| number.iter().all(|&byte| byte == 0)) {
+            return Err(InvalidKey::Inconsistent("one of them is zero".to_owned()));
+        }
         let key = PrivateKey::from_components(number(modulus), number(exponent), number(secret), Vec::new());
         Self::checked(key)
     }
