@@ -104,3 +104,19 @@ fn a_secret_key_of_zeros_is_an_error() {
         assert!(bootgen::keys::parse_secret(text).is_err(), "{text}");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// What finds the primes of a key from its exponents must not stumble over numbers that have none in common.
+    #[test]
+    fn a_secret_key_of_any_numbers_is_an_error(
+        mut modulus in proptest::collection::vec(proptest::num::u8::ANY, 256),
+        exponent in 0x1_0001..u32::MAX,
+        secret in proptest::collection::vec(proptest::num::u8::ANY, 1..300),
+    ) {
+        modulus[0] |= 0x80;
+        modulus[255] |= 1;
+        proptest::prop_assert!(SecretKey::from_parts(&modulus, &(exponent | 1).to_be_bytes(), &secret).is_err());
+    }
+}

@@ -171,11 +171,21 @@ impl SecretKey {
     ///
     /// When they contradict each other or are no RSA-2048 key.
     pub fn from_parts(modulus: &[u8], exponent: &[u8], secret: &[u8]) -> Result<Self, InvalidKey> {
-        // What finds the primes of a key cannot bear zeros.
+        // What finds the primes of a key counts on numbers of the right size that are not zero.
         if [modulus, exponent, secret].into_iter().any(|number| number.iter().all(|&byte| byte == 0)) {
             return Err(InvalidKey::Inconsistent("one of them is zero".to_owned()));
         }
-        let key = PrivateKey::from_components(number(modulus), number(exponent), number(secret), Vec::new());
+        PublicKey::from_parts(modulus, exponent)?;
+        let digits = without_zeros(secret);
+        let mut padded = zeroize::Zeroizing::new([0; MODULUS_SIZE]);
+        let place = MODULUS_SIZE.checked_sub(digits.len()).and_then(|zeros| padded.get_mut(zeros..));
+        let Some(place) = place else {
+            return Err(InvalidKey::Inconsistent("the secret exponent is longer than the modulus".to_owned()));
+        };
+        place.copy_from_slice(digits);
+        let secret = BoxedUint::from_be_slice(&*padded, 8 * MODULUS_SIZE as u32)
+            .map_err(|error| InvalidKey::Inconsistent(error.to_string()))?;
+        let key = PrivateKey::from_components(number(modulus), number(exponent), secret, Vec::new());
         Self::checked(key)
     }
 
@@ -265,6 +275,10 @@ fn reversed(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn number(bytes: &[u8]) -> BoxedUint {
-    let bytes = bytes.iter().position(|&byte| byte != 0).and_then(|start| bytes.get(start..)).unwrap_or_default();
-    BoxedUint::from_be_slice_vartime(bytes)
+    BoxedUint::from_be_slice_vartime(without_zeros(bytes))
+}
+
+/// A number's bytes from its first one that is not zero on.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    bytes.iter().position(|&byte| byte != 0).and_then(|start| bytes.get(start..)).unwrap_or_default()
 }
