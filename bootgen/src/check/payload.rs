@@ -33,7 +33,7 @@ pub fn examine<S: Source>(contents: &Contents, source: &mut S) -> Result<Vec<Fin
                     .iter()
                     .any(|other| matches!(other.kind, Kind::ImageHeader(_)) && other.range.end == range.start);
                 let end = if behind_name { range.start.next_multiple_of(64).min(range.end) } else { range.start };
-                let byte = if contents.is_signed() { FILL } else { fill };
+                let byte = if contents.header_certificate.is_some() { FILL } else { fill };
                 findings.extend(other_bytes(&mut image, "gap", range.start..end, byte)?);
                 findings.extend(other_bytes(&mut image, "gap", end..range.end, fill)?);
             }
