@@ -14,7 +14,7 @@ const BLOCKS: u32 = BYTES / BLOCK;
 /// Least reads, alone and beside the drain.
 const READS: u32 = 256;
 /// Microseconds of sleep between two reads.
-const PAUSE: u64 = 200;
+const PAUSE: u64 = 2_000;
 const TIME: u32 = 1;
 
 /// Marks of a read without the drain.
