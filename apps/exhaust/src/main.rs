@@ -33,10 +33,7 @@ struct Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     // The session with the log is opened by the first line, and stays.
     log!("plays {:?}", config.role);
     match config.role {

@@ -48,10 +48,7 @@ struct Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     log!("provokes {:?}", config.kind);
     begin(config.kind)?;
     log!("wrong: nothing has happened");

@@ -18,7 +18,7 @@
 mod hostile;
 mod witness;
 
-use component::{Env, Error, log};
+use component::{Env, Error};
 use serde::Deserialize;
 
 component::entry!(run);
@@ -39,10 +39,7 @@ enum Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config = env.config()?;
     match config {
         Config::Hostile { seed, messages } => hostile::run(seed, messages),
         Config::Witness {} => witness::run(),

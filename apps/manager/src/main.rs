@@ -32,10 +32,7 @@ struct Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     let rom = Rom::open("system")?;
     let mut plan = Plan::<COMPONENTS>::new(&rom)?;
     let news = Signal::new(NEWS).ok_or(Error::Invalid)?;

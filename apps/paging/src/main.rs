@@ -7,6 +7,7 @@ mod own;
 
 use core::sync::atomic::Ordering;
 
+use component::check::check;
 use component::mark::{begin, end, interval};
 use component::{Account, Attach, Attached, Dataspace, Domain, Env, Error, Open, log, open};
 use serde::Deserialize;
@@ -51,10 +52,7 @@ struct Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     log!("plays {:?}", config.role);
     match config.role {
         Role::Client => {
@@ -89,17 +87,6 @@ fn run(env: Env) -> Result<(), Error> {
     }
     log!("wrong: nothing has happened");
     Err(Error::Invalid)
-}
-
-/// Says whether something is as it should be; the component fails if not.
-fn check(what: &str, right: bool) -> Result<(), Error> {
-    if right {
-        log!("ok: {what}");
-        Ok(())
-    } else {
-        log!("wrong: {what}");
-        Err(Error::Invalid)
-    }
 }
 
 fn word(memory: &Attached, index: u32) -> u32 {

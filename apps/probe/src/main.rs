@@ -17,6 +17,7 @@ mod threads;
 
 use component::block::Device;
 use component::cap::call;
+use component::check::{check, check_refused};
 use component::{Account, Attach, Attached, Dataspace, Domain, Env, Error, Open, Session, log, open};
 use serde::Deserialize;
 use session::block::{BLOCK, Client, Operation};
@@ -55,10 +56,7 @@ struct Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     // The first line opens the log session, which stays: only then the books can be compared.
     log!("plays the {:?}", config.role);
     match config.role {
@@ -88,35 +86,6 @@ fn open_device() -> Result<Device, Error> {
 /// A Block session with that donation.
 fn donate(ram: u32, caps: u32) -> Result<Session, Error> {
     open(&Open { ram, caps, argument: BUFFER, ..Open::new(Service::Block) })
-}
-
-/// Says whether something is as it should be; the component fails if not.
-fn check(what: &str, right: bool) -> Result<(), Error> {
-    if right {
-        log!("ok: {what}");
-        Ok(())
-    } else {
-        log!("wrong: {what}");
-        Err(Error::Invalid)
-    }
-}
-
-/// Checks that something was refused, for the right reason.
-fn check_refused<T>(what: &str, result: Result<T, Error>, reason: Error) -> Result<(), Error> {
-    match result {
-        Err(error) if error == reason => {
-            log!("ok: {what}: {error:?}");
-            Ok(())
-        }
-        Err(error) => {
-            log!("wrong: {what}: {error:?} instead of {reason:?}");
-            Err(Error::Invalid)
-        }
-        Ok(_) => {
-            log!("wrong: {what} was not refused; {reason:?} was due");
-            Err(Error::Invalid)
-        }
-    }
 }
 
 /// Takes memory, uses it and gives it back.

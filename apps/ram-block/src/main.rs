@@ -62,10 +62,7 @@ struct Client {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     if let Some(selector) = duplicate(&config.policies, |policy| &policy.selector) {
         log!("configuration: two policies for {selector:?}");
         return Err(Error::Invalid);

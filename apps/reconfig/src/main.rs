@@ -51,10 +51,7 @@ struct Watch<'a> {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     let rom = Rom::open("system")?;
     let mut watch = Watch {
         plan: Plan::new(&rom)?,

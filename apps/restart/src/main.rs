@@ -41,10 +41,7 @@ struct Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     let rom = Rom::open("system")?;
     let device = Device::open(BUFFER)?;
     let blocks = device.info().blocks;

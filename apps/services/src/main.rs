@@ -6,6 +6,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use component::block::Device;
+use component::check::check;
 use component::report::Reader;
 use component::{Env, Error, Open, Rom, log, open};
 use session::block::BLOCK;
@@ -40,16 +41,6 @@ fn run(env: Env) -> Result<(), Error> {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
-}
-
-fn check(what: &str, right: bool) -> Result<(), Error> {
-    if right {
-        log!("ok: {what}");
-        Ok(())
-    } else {
-        log!("wrong: {what}");
-        Err(Error::Invalid)
-    }
 }
 
 /// A byte of the test's blocks.

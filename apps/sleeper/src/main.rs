@@ -16,10 +16,7 @@ struct Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let Config { answers } = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let Config { answers } = env.config()?;
     for _ in 0..answers {
         signal::wait();
         while next_event()?.is_some() {}

@@ -6,6 +6,7 @@
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use component::check::check;
 use component::sync::{Condvar, Mutex};
 use component::thread::{self, JoinHandle, Local, Options, THREADS};
 use component::{Account, Env, Error, gate, log, mark};
@@ -37,16 +38,6 @@ fn run(_: Env) -> Result<(), Error> {
     refusals()?;
     log!("all as it should be");
     Ok(())
-}
-
-fn check(what: &str, right: bool) -> Result<(), Error> {
-    if right {
-        log!("ok: {what}");
-        Ok(())
-    } else {
-        log!("wrong: {what}");
-        Err(Error::Invalid)
-    }
 }
 
 /// RAM and capabilities in use.

@@ -15,6 +15,7 @@ mod quota;
 mod races;
 mod vault;
 
+use component::check::{check, check_refused};
 use component::{Account, Env, Error, log};
 use serde::Deserialize;
 use session::core::AccountInfo;
@@ -71,10 +72,7 @@ struct Config {
 }
 
 fn run(env: Env) -> Result<(), Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     // The session with the log is opened by the first line, and stays.
     log!("plays {:?}", config.role);
     match config.role {
@@ -99,27 +97,4 @@ fn run(env: Env) -> Result<(), Error> {
 fn balance() -> Result<[u32; 3], Error> {
     let AccountInfo { ram_lent, caps_lent, caps_used, .. } = Account::own().info()?;
     Ok([ram_lent, caps_lent, caps_used])
-}
-
-fn check(what: &str, right: bool) -> Result<(), Error> {
-    if right {
-        log!("ok: {what}");
-        Ok(())
-    } else {
-        log!("wrong: {what}");
-        Err(Error::Invalid)
-    }
-}
-
-fn check_refused<T>(what: &str, result: Result<T, Error>, reason: Error) -> Result<(), Error> {
-    match result.err() {
-        Some(error) if error == reason => {
-            log!("ok: {what}: {error:?}");
-            Ok(())
-        }
-        other => {
-            log!("wrong: {what}: {other:?} instead of {reason:?}");
-            Err(Error::Invalid)
-        }
-    }
 }

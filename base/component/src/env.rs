@@ -110,36 +110,25 @@ pub fn open(open: &Open<'_>) -> Result<Session, Error> {
     Ok(Session { id: answer.word(0).ok_or(Error::Invalid)?, capability })
 }
 
-/// Why a configuration cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigError {
-    /// There is none.
-    Missing,
-    /// It does not fit what the component expects.
-    Malformed(serde_json_core::de::Error),
-}
-
-impl core::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Missing => write!(f, "no configuration: the system description gives this component none"),
-            Self::Malformed(error) => write!(f, "configuration: {error}"),
-        }
-    }
-}
-
 impl Env {
     /// The configuration as the system description has it, JSON; empty if there is none.
     pub fn config_text(&self) -> &'static [u8] {
         self.config
     }
 
-    /// The configuration, checked completely.
-    pub fn config<T: Deserialize<'static>>(&self) -> Result<T, ConfigError> {
+    /// The configuration, checked completely. What is wrong with it goes to the log.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is none, or it does not fit what the component expects.
+    pub fn config<T: Deserialize<'static>>(&self) -> Result<T, Error> {
         if self.config.is_empty() {
-            return Err(ConfigError::Missing);
+            crate::log!("no configuration: the system description gives this component none");
+            return Err(Error::Invalid);
         }
-        serde_json_core::from_slice(self.config).map(|(config, _)| config).map_err(ConfigError::Malformed)
+        serde_json_core::from_slice(self.config).map(|(config, _)| config).map_err(|error| {
+            crate::log!("configuration: {error}");
+            Error::Invalid
+        })
     }
 }
 

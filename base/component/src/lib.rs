@@ -31,6 +31,7 @@
 
 pub mod block;
 pub mod cap;
+pub mod check;
 pub mod env;
 pub mod gate;
 pub mod heap;

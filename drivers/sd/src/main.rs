@@ -125,10 +125,7 @@ fn run(env: Env) -> Result<(), Error> {
 /// A frame of its own, as large values move around while the text is read.
 #[inline(never)]
 fn configuration(env: &Env) -> Result<Config, Error> {
-    let config: Config = env.config().map_err(|error| {
-        log!("{error}");
-        Error::Invalid
-    })?;
+    let config: Config = env.config()?;
     match config.check() {
         Ok(()) => Ok(config),
         Err(error) => {
