@@ -6,7 +6,8 @@
 //! must not do even where hardware would let it pass.
 //!
 //! A [`Device`] lives in simulated time. Whoever owns it passes register accesses in, calls [`Device::advance`] no later
-//! than [`Device::next_event`] says, and forwards the interrupt line.
+//! than [`Device::next_event`] says, forwards the interrupt lines, and connects its signals (pins of a GPIO block, SCL and SDA of
+//! an I2C controller) to whatever else is on the same net.
 #![forbid(unsafe_code)]
 
 pub mod memory;
@@ -52,6 +53,18 @@ pub trait Memory {
     fn write(&mut self, address: u32, data: &[u8]) -> Result<(), BusError>;
 }
 
+/// What somebody does with a net that he is connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drive {
+    /// Nothing: an input, or an output that is switched off.
+    #[default]
+    Floating,
+    /// Pulls it low.
+    Low,
+    /// Pulls it high.
+    High,
+}
+
 /// A device behind a block of registers.
 ///
 /// Times are in nanoseconds since any fixed moment and never go back.
@@ -65,8 +78,8 @@ pub trait Device {
     /// Stores to a register. Bits above `width` are ignored.
     fn write(&mut self, offset: u32, width: Width, value: u32, now: u64);
 
-    /// Level of the interrupt line.
-    fn interrupt(&self) -> bool;
+    /// Levels of the interrupt lines: bit n is line n. A device with one line has line 0.
+    fn interrupts(&self) -> u32;
 
     /// When [`Device::advance`] has something to do; `None` is never, unless a register is written.
     fn next_event(&self) -> Option<u64>;
@@ -76,4 +89,20 @@ pub trait Device {
 
     /// Takes what software did wrong since the last call, oldest first.
     fn complaints(&mut self) -> Vec<String>;
+
+    /// Number of signals that connect the device with the outside.
+    fn signals(&self) -> u32 {
+        0
+    }
+
+    /// What the device does with one of its signals. `signal` is below [`Device::signals`].
+    fn drive(&self, signal: u32) -> Drive {
+        let _ = signal;
+        Drive::Floating
+    }
+
+    /// The level of the net that one of its signals is connected to, told whenever it changes, whoever changed it.
+    fn sense(&mut self, signal: u32, level: bool, now: u64) {
+        let _ = (signal, level, now);
+    }
 }

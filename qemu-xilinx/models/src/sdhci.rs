@@ -841,7 +841,7 @@ impl Sdhci {
             offset::ADMA_ERROR => self.adma_error,
             offset::ADMA_ADDRESS => self.adma_address,
             // Specification 2.00, the vendor's version as read from silicon.
-            offset::SLOT_STATUS => 0x8901_0000 | u32::from(self.interrupt()),
+            offset::SLOT_STATUS => 0x8901_0000 | self.interrupts(),
             _ => {
                 let index = offset.wrapping_sub(offset::RESPONSE) as usize / 4;
                 self.response.get(index).copied().unwrap_or_default()
@@ -998,8 +998,8 @@ impl Device for Sdhci {
         }
     }
 
-    fn interrupt(&self) -> bool {
-        self.status & self.signal_enable != 0
+    fn interrupts(&self) -> u32 {
+        u32::from(self.status & self.signal_enable != 0)
     }
 
     fn next_event(&self) -> Option<u64> {

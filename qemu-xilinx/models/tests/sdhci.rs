@@ -224,17 +224,17 @@ fn status_exists_only_where_enabled_and_clears_bit_by_bit() {
     host.w16(0x0E, 55 << 8 | R1);
     host.settle();
     assert_eq!(host.r32(0x30), COMMAND_COMPLETE);
-    assert!(!host.sdhci.interrupt());
+    assert!(host.sdhci.interrupts() == 0);
     assert_eq!(host.r16(0xFC), 0);
     host.w16(0x38, 1);
-    assert!(host.sdhci.interrupt());
+    assert!(host.sdhci.interrupts() != 0);
     assert_eq!(host.r16(0xFC), 1);
     // Writing zeros, or other bits, clears nothing.
     host.w32(0x30, !COMMAND_COMPLETE);
     assert_eq!(host.r32(0x30), COMMAND_COMPLETE);
     host.w8(0x30, 1);
     assert_eq!(host.r32(0x30), 0);
-    assert!(!host.sdhci.interrupt());
+    assert!(host.sdhci.interrupts() == 0);
     // An error sets the summary bit, which follows the error bits.
     host.command(2, R2, 0);
     host.w32(0x08, 0);

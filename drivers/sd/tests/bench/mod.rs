@@ -148,7 +148,7 @@ impl Board {
             calls += 1;
             assert!(calls < 100 * STORM, "too many steps in {:?}", driver.state());
             let mut storm = 0;
-            while self.host.borrow().interrupt() {
+            while self.host.borrow().interrupts() != 0 {
                 self.interrupts.set(self.interrupts.get() + 1);
                 if let Some(event) = driver.on_interrupt(self.micros()) {
                     return Some(event);
