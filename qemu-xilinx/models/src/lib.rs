@@ -10,6 +10,7 @@
 //! an I2C controller) to whatever else is on the same net.
 #![forbid(unsafe_code)]
 
+pub mod board;
 pub mod memory;
 pub mod sdcard;
 pub mod sdhci;

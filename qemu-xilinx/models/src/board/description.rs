@@ -1,0 +1,351 @@
+//! What is soldered, plugged in and configured, and what happens when.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::{Command, SlavePath};
+use super::time::Time;
+
+/// EMIO pins of the GPIO controller.
+pub const EMIO_PINS: u8 = 64;
+/// MIO pins.
+pub const MIO_PINS: u8 = 54;
+/// First interrupt from the PL, and how many follow each other (UG585 table 7-4: F2P\[7:0\] and F2P\[15:8\]).
+const FABRIC_INTERRUPTS: [std::ops::RangeInclusive<u32>; 2] = [61..=68, 84..=91];
+/// Addresses that the general purpose ports lead to the PL (UG585 table 4-1).
+const FABRIC: std::ops::Range<u32> = 0x4000_0000..0xC000_0000;
+/// Bytes of an AXI GPIO's address window.
+const AXI_GPIO_WINDOW: u32 = 0x1_0000;
+
+/// The emulated part of a board.
+///
+/// Its form in JSON and TOML is that of the types here. What is absent is empty, so that the empty description is a ZedBoard without bitstream
+/// on whose pins nothing hangs but what is soldered to them: LD9 on MIO 7, PB1 and PB2 on MIO 50 and 51.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Description {
+    /// What the PL is configured with.
+    pub bitstream: Bitstream,
+    /// The I2C buses, by the controller that they belong to: `i2c0` and `i2c1`.
+    pub i2c: BTreeMap<String, Bus>,
+    /// What happens from outside, and when.
+    pub event: Vec<Event>,
+}
+
+/// What the PL is configured with: a well-known name (`"none"`, `"emio"`, `"axi"`) or one's own [`Fabric`].
+///
+/// `emio` leads the ZedBoard's LEDs, switches and buttons to EMIO pins: LD0 to LD7 are EMIO 0 to 7, SW0 to SW7 are 8 to 15,
+/// BTNC, BTND, BTNL, BTNR, BTNU are 16 to 20. `axi` has three AXI GPIO controllers for them: LEDs at 0x41200000, switches at 0x41210000
+/// (interrupt 61), buttons at 0x41220000 (interrupt 62).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Bitstream {
+    /// A well-known one.
+    Named(BitstreamName),
+    /// One's own.
+    Own(Fabric),
+}
+
+/// A well-known bitstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BitstreamName {
+    /// The PL is not configured.
+    #[default]
+    None,
+    /// LEDs, switches and buttons are EMIO pins of the PS GPIO controller.
+    Emio,
+    /// LEDs, switches and buttons hang on AXI GPIO controllers.
+    Axi,
+}
+
+impl Default for Bitstream {
+    fn default() -> Self {
+        Self::Named(BitstreamName::None)
+    }
+}
+
+/// What is in the PL.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Fabric {
+    /// EMIO pins that lead to a pad of the PL: the pad's name (`LD0`) and the pin, 0 to 63.
+    pub emio: BTreeMap<String, u8>,
+    /// AXI GPIO controllers.
+    pub axi_gpio: Vec<AxiGpio>,
+}
+
+/// An AXI GPIO controller (PG144).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AxiGpio {
+    /// Its address, a multiple of 64 KiB in the PL's windows (0x40000000 to 0xBFFFFFFF).
+    pub base: u32,
+    /// The GIC's number of its interrupt, 61 to 68 or 84 to 91; none if it is built without one.
+    pub interrupt: Option<u32>,
+    /// Names of the pads of channel 1, bit 0 first; 1 to 32.
+    pub channel1: Vec<String>,
+    /// Names of the pads of channel 2; none if it is built without one.
+    #[serde(default)]
+    pub channel2: Vec<String>,
+}
+
+/// An I2C bus.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Bus {
+    /// Where it is; Pmod JE if absent: MIO 10 and 11 for `i2c0`, MIO 12 and 13 for `i2c1`.
+    pub pins: Option<BusPins>,
+    /// The slaves on it. The bus has pull-up resistors.
+    pub slave: Vec<Slave>,
+}
+
+/// Where an I2C bus is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum BusPins {
+    /// On MIO pins: SCL and SDA.
+    Mio([u8; 2]),
+    /// Through the PL: the word `emio`. The controller reaches it as long as no MIO pin is set to the controller.
+    Emio(EmioWord),
+}
+
+/// The word `emio`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmioWord {
+    /// The only value.
+    Emio,
+}
+
+/// A slave on an I2C bus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Slave {
+    /// What it is: see [`SlaveKind`].
+    pub kind: SlaveKind,
+    /// Its address, 7 bits.
+    pub address: u16,
+    /// Memory of an EEPROM from its beginning on; the rest is 0xFF. A text's bytes.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Memory of an EEPROM or a register file from its beginning on, as bytes.
+    #[serde(default)]
+    pub bytes: Vec<u8>,
+    /// What a temperature sensor measures at the beginning, in degrees Celsius.
+    #[serde(default)]
+    pub celsius: Option<f64>,
+    /// What is behind a multiplexer's channels: `0` to `7`, each with its slaves.
+    #[serde(default)]
+    pub channel: BTreeMap<String, Vec<Slave>>,
+}
+
+/// A kind of slave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlaveKind {
+    /// EEPROM of 256 bytes, pages of 8, one address byte.
+    #[serde(rename = "24c02")]
+    Eeprom24c02,
+    /// EEPROM of 32 KiB, pages of 64, two address bytes.
+    #[serde(rename = "24c256")]
+    Eeprom24c256,
+    /// Temperature sensor.
+    Tmp105,
+    /// Multiplexer with eight channels.
+    Pca9548,
+    /// HDMI transmitter: its register file.
+    Adv7511,
+}
+
+/// Something that happens from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Event {
+    /// When: from the board's start, or, with `after`, from the moment of that line. With `after` it may be absent: at once.
+    #[serde(default)]
+    pub at: Option<Time>,
+    /// A part of the console line that it waits for; `^` and `$` tie it to the line's ends. Each event fires once.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// What.
+    #[serde(rename = "do")]
+    pub command: Command,
+}
+
+/// What is wrong with a [`Description`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DescriptionError {
+    /// There is no such I2C controller.
+    #[error("there is no I2C controller `{0}`; there are i2c0 and i2c1")]
+    Controller(String),
+    /// A bus lies on pins that the controller cannot reach, or on one pin twice.
+    #[error("{bus}: MIO {scl} and {sda} are no SCL and SDA of this controller (UG585 table 2-4)")]
+    BusPins {
+        /// The bus.
+        bus: String,
+        /// Its SCL.
+        scl: u8,
+        /// Its SDA.
+        sda: u8,
+    },
+    /// An address is reserved or too long.
+    #[error("{0}: an address of 7 bits is 0x08 to 0x77")]
+    Address(SlavePath),
+    /// Two slaves would answer.
+    #[error("{0}: there is another slave with this address")]
+    Twice(SlavePath),
+    /// A key does not go with the kind of slave.
+    #[error("{slave}: `{key}` is nothing that this kind of slave has")]
+    Key {
+        /// The slave.
+        slave: SlavePath,
+        /// The key.
+        key: &'static str,
+    },
+    /// A slave's memory is smaller than what is to be in it.
+    #[error("{slave}: its memory has {length} bytes, not {given}")]
+    Contents {
+        /// The slave.
+        slave: SlavePath,
+        /// Bytes that it has.
+        length: usize,
+        /// Bytes that were given.
+        given: usize,
+    },
+    /// A multiplexer has no such channel.
+    #[error("{slave}: there is no channel `{channel}`; there are 0 to 7")]
+    Channel {
+        /// The multiplexer.
+        slave: SlavePath,
+        /// The channel.
+        channel: String,
+    },
+    /// There is no such EMIO pin.
+    #[error("{pad}: there is no EMIO pin {pin}; there are 0 to 63")]
+    Emio {
+        /// The pad.
+        pad: String,
+        /// The pin.
+        pin: u8,
+    },
+    /// Two things have one name, or two pads one pin.
+    #[error("{0} is there twice")]
+    Pad(String),
+    /// An AXI GPIO is at an address where none can be.
+    #[error("AXI GPIO at {0:#010x}: the address is no multiple of 64 KiB in 0x40000000 to 0xbfffffff, or taken")]
+    Base(u32),
+    /// An interrupt does not come from the PL.
+    #[error("AXI GPIO at {base:#010x}: interrupt {interrupt} does not come from the PL; 61 to 68 and 84 to 91 do")]
+    Interrupt {
+        /// The controller.
+        base: u32,
+        /// The interrupt.
+        interrupt: u32,
+    },
+    /// A channel has no pads, or too many.
+    #[error("AXI GPIO at {base:#010x}: channel {channel} has {pads} pads; it can have {least} to 32")]
+    Pads {
+        /// The controller.
+        base: u32,
+        /// The channel.
+        channel: u8,
+        /// Its pads.
+        pads: usize,
+        /// The fewest.
+        least: u8,
+    },
+    /// An event has no time.
+    #[error("event `{0}`: when? give `at`, `after`, or both")]
+    When(String),
+    /// An event's command names something that is not there.
+    #[error("event `{command}`: {why}")]
+    Event {
+        /// The command.
+        command: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Bitstream {
+    /// What is in the PL.
+    pub fn fabric(&self) -> Fabric {
+        match self {
+            Self::Own(fabric) => fabric.clone(),
+            Self::Named(BitstreamName::None) => Fabric::default(),
+            Self::Named(BitstreamName::Emio) => {
+                let pads = leds().into_iter().chain(switches()).chain(buttons());
+                Fabric { emio: pads.zip(0..).collect(), axi_gpio: Vec::new() }
+            }
+            Self::Named(BitstreamName::Axi) => {
+                let axi_gpio = |base, interrupt, channel1| AxiGpio { base, interrupt, channel1, channel2: Vec::new() };
+                Fabric {
+                    emio: BTreeMap::new(),
+                    axi_gpio: vec![
+                        axi_gpio(0x4120_0000, None, leds()),
+                        axi_gpio(0x4121_0000, Some(61), switches()),
+                        axi_gpio(0x4122_0000, Some(62), buttons()),
+                    ],
+                }
+            }
+        }
+    }
+}
+
+fn numbered(name: &str) -> Vec<String> {
+    (0..8).map(|number| format!("{name}{number}")).collect()
+}
+
+fn leds() -> Vec<String> {
+    numbered("LD")
+}
+
+fn switches() -> Vec<String> {
+    numbered("SW")
+}
+
+fn buttons() -> Vec<String> {
+    ["BTNC", "BTND", "BTNL", "BTNR", "BTNU"].map(str::to_owned).to_vec()
+}
+
+impl Fabric {
+    /// Checks what the types allow and hardware does not.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn check(&self) -> Result<(), DescriptionError> {
+        let mut pads = std::collections::BTreeSet::new();
+        let mut pins = std::collections::BTreeSet::new();
+        for (pad, &pin) in &self.emio {
+            if pin >= EMIO_PINS {
+                return Err(DescriptionError::Emio { pad: pad.clone(), pin });
+            }
+            if !pads.insert(pad) || !pins.insert(pin) {
+                return Err(DescriptionError::Pad(pad.clone()));
+            }
+        }
+        let mut bases = std::collections::BTreeSet::new();
+        for gpio in &self.axi_gpio {
+            let base = gpio.base;
+            if !base.is_multiple_of(AXI_GPIO_WINDOW) || !FABRIC.contains(&base) || !bases.insert(base) {
+                return Err(DescriptionError::Base(base));
+            }
+            if let Some(interrupt) = gpio.interrupt
+                && !FABRIC_INTERRUPTS.iter().any(|range| range.contains(&interrupt))
+            {
+                return Err(DescriptionError::Interrupt { base, interrupt });
+            }
+            for (channel, names, least) in [(1, &gpio.channel1, 1), (2, &gpio.channel2, 0)] {
+                if names.len() > 32 || names.len() < usize::from(least) {
+                    return Err(DescriptionError::Pads { base, channel, pads: names.len(), least });
+                }
+                if let Some(pad) = names.iter().find(|pad| !pads.insert(pad)) {
+                    return Err(DescriptionError::Pad(pad.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! What is known of a run at its end.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// So many edges of a net are kept one by one.
+pub const EDGES_KEPT: usize = 1 << 16;
+
+/// What is known of a run at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The board's time in nanoseconds.
+    pub time: u64,
+    /// The nets that ever changed their level or are driven, by name (`MIO7`, `EMIO3`, `LD0`).
+    pub nets: BTreeMap<String, History>,
+    /// The slaves' memories by path (`i2c0/0x50`, behind a multiplexer `i2c0/0x70/3/0x50`), as hexadecimal digits.
+    pub slaves: BTreeMap<String, String>,
+    /// What software did wrong, in the order of time.
+    pub complaints: Vec<String>,
+    /// Events whose console line never came.
+    pub pending: Vec<String>,
+}
+
+/// The levels of a net over time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// At the beginning.
+    pub initial: bool,
+    /// Now.
+    pub level: bool,
+    /// How often it changed.
+    pub count: u64,
+    /// The changes in the order of time, the first [`EDGES_KEPT`] of them.
+    pub edges: Vec<Edge>,
+}
+
+/// A change of a net's level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// When, in nanoseconds of the board's time.
+    pub time: u64,
+    /// To which level.
+    pub level: bool,
+}
+
+impl History {
+    /// Notes the level at `time`.
+    pub fn note(&mut self, time: u64, level: bool) {
+        if level == self.level {
+            return;
+        }
+        self.level = level;
+        self.count += 1;
+        if self.edges.len() < EDGES_KEPT {
+            self.edges.push(Edge { time, level });
+        }
+    }
+
+    /// Times between rising edges, in nanoseconds.
+    pub fn periods(&self) -> Vec<u64> {
+        let rising: Vec<u64> = self.edges.iter().filter(|edge| edge.level).map(|edge| edge.time).collect();
+        rising.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?)).collect()
+    }
+}
