@@ -11,9 +11,11 @@
 #![forbid(unsafe_code)]
 
 pub mod board;
+mod complaints;
 pub mod memory;
 pub mod sdcard;
 pub mod sdhci;
+pub mod slcr;
 
 /// Width of a register access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,15 @@ impl Width {
             Self::Byte => 1,
             Self::Half => 2,
             Self::Word => 4,
+        }
+    }
+
+    /// What an access at `offset` gets of the word that holds it: the other lanes read as 0.
+    pub(crate) const fn lanes(self, offset: u32, word: u32) -> u32 {
+        match self {
+            Self::Byte => word >> (offset % 4 * 8) & 0xFF,
+            Self::Half => word >> (offset % 4 / 2 * 16) & 0xFFFF,
+            Self::Word => word,
         }
     }
 }

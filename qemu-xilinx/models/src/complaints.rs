@@ -1,0 +1,34 @@
+//! What software did wrong, bounded.
+
+/// Complaints that are kept until somebody takes them.
+const KEPT: usize = 100;
+
+/// Complaints of one device, oldest first. Software that does the same wrong thing for ever does not fill the host's
+/// memory: what is too much is counted only.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints {
+    list: Vec<String>,
+    dropped: u64,
+}
+
+impl Complaints {
+    /// Adds a complaint. The text is not made if there is no room for it.
+    #[cold]
+    pub(crate) fn add(&mut self, text: impl FnOnce() -> String) {
+        if self.list.len() < KEPT {
+            self.list.push(text());
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Takes them all.
+    pub(crate) fn take(&mut self) -> Vec<String> {
+        let mut list = std::mem::take(&mut self.list);
+        match std::mem::take(&mut self.dropped) {
+            0 => {}
+            dropped => list.push(format!("and {dropped} complaints more")),
+        }
+        list
+    }
+}
