@@ -6,11 +6,15 @@
 //! - [`memory`]: addresses and interrupts of the peripherals, and the address map around them;
 //! - [`slcr`]: the registers for clocks and resets;
 //! - [`clocks`]: the rates that follow from them, and the identifiers that devicetrees use for
-//!   clocks and resets.
+//!   clocks and resets;
+//! - [`board`]: what start-up code has to know about a board, as data;
+//! - [`setup`]: the register values that follow from such data: loops, clocks, pins, memory controller.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod board;
 pub mod clocks;
 pub mod memory;
+pub mod setup;
 pub mod slcr;
