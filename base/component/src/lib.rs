@@ -24,7 +24,8 @@
 //! - [`server`]: the loop of a server;
 //! - [`signal`]: waiting for events; [`log`](mod@log): output; [`heap`]: dynamic memory for those who want it;
 //! - [`thread`]: several threads; [`sync`]: locks that do not spin;
-//! - [`block`]: a Block session as a client uses it; [`report`]: reports, and ROMs that change;
+//! - [`block`], [`gpio`], [`i2c`], [`delay`]: sessions as a client uses them;
+//! - [`task`]: waiting for futures; [`report`]: reports, and ROMs that change;
 //! - [`mark`]: marks for measuring;
 //! - [`gate`], [`cap`]: the way into the kernel, and capabilities.
 #![no_std]
@@ -32,9 +33,12 @@
 pub mod block;
 pub mod cap;
 pub mod check;
+pub mod delay;
 pub mod env;
 pub mod gate;
+pub mod gpio;
 pub mod heap;
+pub mod i2c;
 pub mod log;
 pub mod mark;
 mod memory;
@@ -43,6 +47,7 @@ pub mod report;
 pub mod server;
 pub mod signal;
 pub mod sync;
+pub mod task;
 pub mod thread;
 pub mod timeouts;
 

@@ -616,6 +616,12 @@ impl Attached {
     }
 }
 
+impl AsRef<[AtomicU32]> for Attached {
+    fn as_ref(&self) -> &[AtomicU32] {
+        self.words()
+    }
+}
+
 impl Drop for Attached {
     fn drop(&mut self) {
         // The region may be gone already, with the dataspace.

@@ -36,6 +36,32 @@ impl Signal {
         }
     }
 
+    /// Waits until this signal is raised, and takes it. Others that are raised meanwhile stay so.
+    ///
+    /// # Errors
+    /// [`Error::OutOfCaps`]: the capability space is full.
+    pub fn wait(self) -> Result<(), Error> {
+        let again = Capability::reserve()?;
+        let mut others = 0;
+        loop {
+            let raised = gate::wait(slot::NOTIFICATION);
+            others |= raised & !self.0;
+            if raised & self.0 != 0 {
+                break;
+            }
+        }
+        if others == 0 {
+            return Ok(());
+        }
+        match gate::mint(again.slot(), slot::NOTIFICATION, others) {
+            0 => {
+                gate::signal(again.slot());
+                Ok(())
+            }
+            _ => Err(Error::Kernel),
+        }
+    }
+
     /// A capability that raises this signal, to be handed to others.
     pub fn capability(self) -> Result<Capability, Error> {
         Capability::mint(slot::NOTIFICATION, self.0)

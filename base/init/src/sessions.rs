@@ -296,7 +296,14 @@ fn open_core(
             Some(rom.into_capability())
         }
         Service::Hardware => Some(Domain::own().hardware()?),
-        Service::Timer | Service::Block | Service::Devices | Service::Echo | Service::Report | Service::Memory => {
+        Service::Timer
+        | Service::Block
+        | Service::Devices
+        | Service::Echo
+        | Service::Report
+        | Service::Memory
+        | Service::Gpio
+        | Service::I2c => {
             return Err(Error::Denied);
         }
     };

@@ -13,6 +13,8 @@ pub mod core;
 pub mod devices;
 pub mod echo;
 mod error;
+pub mod gpio;
+pub mod i2c;
 pub mod label;
 pub mod log;
 pub mod memory;

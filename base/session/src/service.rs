@@ -26,11 +26,15 @@ pub enum Service {
     Report = 7,
     /// Memory whose pages the server puts in when they are touched.
     Memory = 8,
+    /// Pins: levels, directions, events.
+    Gpio = 9,
+    /// Transactions on an I2C bus.
+    I2c = 10,
 }
 
 impl Service {
     /// Every service, in the order of its wire value.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Log,
         Self::Timer,
         Self::Block,
@@ -40,6 +44,8 @@ impl Service {
         Self::Echo,
         Self::Report,
         Self::Memory,
+        Self::Gpio,
+        Self::I2c,
     ];
 
     /// The service with the wire value `value`.

@@ -322,7 +322,7 @@ name = "sd"
 ram = "1M"
 caps = 9
 provides = ["Block"]
-route = { Timer = "timer", Rom = "timer", Gpio = "timer" }
+route = { Timer = "timer", Rom = "timer", Gps = "timer" }
 
 [[component]]
 name = "greedy"
