@@ -5,13 +5,18 @@ const KEPT: usize = 100;
 
 /// Complaints of one device, oldest first. Software that does the same wrong thing for ever does not fill the host's
 /// memory: what is too much is counted only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Complaints {
     list: Vec<String>,
     dropped: u64,
 }
 
 impl Complaints {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self { list: Vec::new(), dropped: 0 }
+    }
+
     /// Adds a complaint. The text is not made if there is no room for it.
     #[cold]
     pub(crate) fn add(&mut self, text: impl FnOnce() -> String) {

@@ -10,8 +10,11 @@
 //! an I2C controller) to whatever else is on the same net.
 #![forbid(unsafe_code)]
 
+pub mod axi_gpio;
 pub mod board;
 mod complaints;
+pub mod gpio;
+pub mod l2cc;
 pub mod memory;
 pub mod sdcard;
 pub mod sdhci;

@@ -248,7 +248,7 @@ impl Slcr {
             lock_at: [0; 3],
             dci_done_at: NEVER,
             reset_wanted: false,
-            complaints: Complaints::default(),
+            complaints: Complaints::new(),
         };
         slcr.reset(Reset::PowerOn);
         slcr
