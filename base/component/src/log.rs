@@ -88,6 +88,12 @@ pub fn line(arguments: fmt::Arguments<'_>) {
     line.flush(true);
 }
 
+/// Says what a program cannot do, and why. The error is for its end: what went wrong is known to the log alone.
+pub fn failed(what: &str, error: &dyn fmt::Debug) -> Error {
+    line(format_args!("{what}: {error:?}"));
+    Error::Device
+}
+
 /// Writes one line to the log, with `format!` arguments. A component without a `Log` route writes nowhere.
 #[macro_export]
 macro_rules! log {
