@@ -19,6 +19,7 @@ pub mod memory;
 pub mod sdcard;
 pub mod sdhci;
 pub mod slcr;
+pub mod ttc;
 
 /// Width of a register access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
