@@ -20,6 +20,8 @@ pub mod sdcard;
 pub mod sdhci;
 pub mod slcr;
 pub mod ttc;
+pub mod vdma;
+pub mod video;
 
 /// Width of a register access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
