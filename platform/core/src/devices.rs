@@ -199,12 +199,17 @@ impl<K: Kernel> System<'_, K> {
         self.merge_devices(key)
     }
 
-    /// Notes that core has a frame of a device's page already. Others can still have the page.
-    pub fn set_own_device(&mut self, address: u32, frame: Slot) -> Result<()> {
+    /// Makes core's own frame of a device's page in an empty slot. Others can still have the page.
+    pub fn own_device(&mut self, address: u32, frame: Slot) -> Result<()> {
         let key = self.take_device(address)?;
+        let made = self.kernel.retype(self.device(key)?.slot, KernelObject::Frame(PAGE_BITS), frame, 1);
         let device = self.device_mut(key)?;
-        device.own = Some(frame);
         device.taken = false;
+        if made.is_err() {
+            self.merge_devices(key)?;
+            return Err(Error::Kernel);
+        }
+        device.own = Some(frame);
         Ok(())
     }
 

@@ -41,6 +41,11 @@ impl BootInfo {
         unsafe { core::ptr::with_exposed_provenance::<u8>(self.address + offset as usize).read() }
     }
 
+    /// Address of the root task's IPC buffer.
+    pub fn ipc_buffer(self) -> u32 {
+        self.word(c::BOOT_INFO_IPC_BUFFER)
+    }
+
     /// Empty slots of the root CNode: first, and one behind the last.
     pub fn empty(self) -> (u32, u32) {
         (self.word(c::BOOT_INFO_EMPTY), self.word(c::BOOT_INFO_EMPTY + 4))

@@ -35,23 +35,6 @@ impl<T> Cap<T> {
     }
 }
 
-/// A capability of any kind, where the kernel's interface does not say which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AnyCap(u32);
-
-impl AnyCap {
-    /// The pointer.
-    pub const fn pointer(self) -> u32 {
-        self.0
-    }
-}
-
-impl<T> From<Cap<T>> for AnyCap {
-    fn from(cap: Cap<T>) -> Self {
-        Self(cap.0)
-    }
-}
-
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         $($(#[$doc])* #[derive(Clone, Copy, Debug, PartialEq, Eq)] pub enum $name {})*
@@ -79,8 +62,6 @@ kinds! {
     PageTable,
     /// An address space.
     PageDirectory,
-    /// The right to make pools of address space identifiers.
-    AsidControl,
     /// A pool of address space identifiers.
     AsidPool,
 }
@@ -90,15 +71,21 @@ kinds! {
 pub struct UserContext(pub(crate) [u32; USER_CONTEXT_WORDS as usize]);
 
 impl UserContext {
-    /// A thread that starts at `pc` in user mode with `sp` and its argument in r0.
+    /// A thread that starts at `pc` in user mode with `sp` and its argument in r0, and that finds its IPC buffer at `ipc_buffer`.
+    ///
+    /// The address of the IPC buffer is in TPIDRURW. Kernels that do not put it there themselves have that register among those
+    /// of a thread.
     #[allow(clippy::indexing_slicing, reason = "offsets within the same structure, evaluated at compile time")]
-    pub const fn new(pc: u32, sp: u32, argument: u32) -> Self {
+    pub const fn new(pc: u32, sp: u32, argument: u32, ipc_buffer: u32) -> Self {
         const USER_MODE: u32 = 0x10;
         let mut words = [0; USER_CONTEXT_WORDS as usize];
         words[USER_CONTEXT_PC as usize] = pc;
         words[USER_CONTEXT_SP as usize] = sp;
         words[USER_CONTEXT_CPSR as usize] = USER_MODE;
         words[USER_CONTEXT_R0 as usize] = argument;
+        if let Some(index) = USER_CONTEXT_THREAD_ID {
+            words[index as usize] = ipc_buffer;
+        }
         Self(words)
     }
 

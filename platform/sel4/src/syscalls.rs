@@ -68,11 +68,23 @@ pub fn nb_send(message: Registers) {
 }
 
 /// The calling thread's IPC buffer.
+///
+/// Its address is in TPIDRURW: kernels up to 5.x put it there; later ones leave that register to the thread, and whoever starts
+/// a thread sets it ([`UserContext::new`](crate::UserContext::new), [`announce_ipc_buffer`]).
 pub fn ipc_buffer() -> *mut IpcBuffer {
     let address: usize;
-    // SAFETY: reading TPIDRURW has no effect; the kernel has put the address of the IPC buffer there.
+    // SAFETY: reading TPIDRURW has no effect; the address of the IPC buffer is there.
     unsafe { asm!("mrc p15, 0, {0}, c13, c0, 2", out(reg) address, options(nomem, nostack, preserves_flags)) };
     core::ptr::with_exposed_provenance_mut(address)
+}
+
+/// Tells the calling thread where its IPC buffer is, if nobody else did. The root task, which the kernel itself starts, begins with this.
+///
+/// # Safety
+/// `address` is that of the thread's IPC buffer, as the kernel knows it.
+pub unsafe fn announce_ipc_buffer(address: u32) {
+    // SAFETY: TPIDRURW belongs to the thread. A kernel that uses it itself has put the same address there.
+    unsafe { asm!("mcr p15, 0, {0}, c13, c0, 2", in(reg) address, options(nomem, nostack, preserves_flags)) };
 }
 
 /// Writes word `index` (4 and up) of the next message.

@@ -125,7 +125,7 @@ extern "C" fn irq_ack(slot: u32) -> u32 {
 }
 
 extern "C" fn irq_bind(irq: u32, notification: u32) -> u32 {
-    code(Cap::<IrqHandler>::new(irq).set_notification(Cap::<sel4::Notification>::new(notification).into()))
+    code(Cap::<IrqHandler>::new(irq).set_notification(Cap::new(notification)))
 }
 
 extern "C" fn mint(destination: u32, source: u32, badge: u32) -> u32 {

@@ -26,13 +26,18 @@ static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 pub(super) struct Uart;
 
 impl Uart {
-    /// The UART whose registers are mapped at `address`, as device memory for as long as core runs.
+    /// The UART whose registers are mapped at `address`, as device memory.
     ///
     /// # Safety
-    /// `address` is such a mapping of one page.
+    /// `address` is such a mapping of one page, and stays it until [`lose`](Self::lose).
     pub(super) unsafe fn at(address: usize) -> Self {
         REGISTERS.store(address, Ordering::Relaxed);
         Self
+    }
+
+    /// Forgets the registers before they are unmapped. What is written from then on is lost.
+    pub(super) fn lose() {
+        REGISTERS.store(0, Ordering::Relaxed);
     }
 
     fn register(offset: usize) -> Option<*mut u32> {

@@ -20,6 +20,8 @@ pub(super) struct Sel4 {
     pub(super) asid_pool: Cap<AsidPool>,
     /// The right to make interrupt handlers.
     pub(super) irq_control: Cap<IrqControl>,
+    /// Core's own thread, whose greatest priority is that of all others.
+    pub(super) thread: Cap<Tcb>,
 }
 
 fn checked(result: Result<(), Error>) -> Result<(), Refused> {
@@ -87,7 +89,7 @@ impl Kernel for Sel4 {
 
     fn move_to(&mut self, from: Slot, to: Slot) -> Result<(), Refused> {
         let ((from, from_depth), (to, to_depth)) = (place(from), place(to));
-        checked(self.root.move_(to, to_depth, self.root, from, from_depth))
+        checked(self.root.move_to(to, to_depth, self.root, from, from_depth))
     }
 
     fn move_cap_page(&mut self, from: Slot, to: Slot) -> Result<(), Refused> {
@@ -117,12 +119,11 @@ impl Kernel for Sel4 {
     }
 
     fn assign_asid(&mut self, directory: Slot) -> Result<(), Refused> {
-        checked(self.asid_pool.assign(cap::<PageDirectory>(directory).into()))
+        checked(self.asid_pool.assign(cap(directory)))
     }
 
     fn map_table(&mut self, table: Slot, directory: Slot, address: u32) -> Result<(), Refused> {
-        let directory = cap::<PageDirectory>(directory).into();
-        checked(cap::<PageTable>(table).map(directory, address, c::ATTRIBUTES_DEFAULT))
+        checked(cap::<PageTable>(table).map(cap(directory), address, c::ATTRIBUTES_DEFAULT))
     }
 
     fn map(&mut self, frame: Slot, directory: Slot, address: u32, access: Access) -> Result<(), Refused> {
@@ -130,7 +131,7 @@ impl Kernel for Sel4 {
         let never = if access.execute { 0 } else { c::ATTRIBUTES_EXECUTE_NEVER };
         let cached =
             if access.cached { c::ATTRIBUTES_DEFAULT } else { c::ATTRIBUTES_DEFAULT & !c::ATTRIBUTES_CACHEABLE };
-        checked(cap::<Page>(frame).map(cap::<PageDirectory>(directory).into(), address, rights, cached | never))
+        checked(cap::<Page>(frame).map(cap(directory), address, rights, cached | never))
     }
 
     fn unmap(&mut self, frame: Slot) -> Result<(), Refused> {
@@ -156,21 +157,22 @@ impl Kernel for Sel4 {
         let (cnode, bits) = start.cnode;
         checked(tcb.configure(
             start.fault_slot,
-            0,
             cap(cnode),
             c::guard(32 - u32::from(bits)),
             cap(start.directory),
             0,
             start.ipc_address,
-            cap::<Page>(start.ipc_frame).into(),
+            cap(start.ipc_frame),
+            0,
         ))?;
-        checked(tcb.set_priority(start.priority))?;
+        checked(tcb.set_priority(self.thread, start.priority))?;
         let [pc, sp, argument] = start.registers;
-        checked(tcb.write_registers(true, 0, c::USER_CONTEXT_WORDS, &UserContext::new(pc, sp, argument)))
+        let context = UserContext::new(pc, sp, argument, start.ipc_address);
+        checked(tcb.write_registers(true, 0, c::USER_CONTEXT_WORDS, &context))
     }
 
     fn bind_notification(&mut self, tcb: Slot, notification: Slot) -> Result<(), Refused> {
-        checked(cap::<Tcb>(tcb).bind_notification(cap::<Notification>(notification).into()))
+        checked(cap::<Tcb>(tcb).bind_notification(cap(notification)))
     }
 
     fn suspend(&mut self, tcb: Slot) -> Result<(), Refused> {
@@ -197,7 +199,7 @@ impl Kernel for Sel4 {
     }
 
     fn set_priority(&mut self, tcb: Slot, priority: u8) -> Result<(), Refused> {
-        checked(cap::<Tcb>(tcb).set_priority(priority))
+        checked(cap::<Tcb>(tcb).set_priority(self.thread, priority))
     }
 
     fn registers(&mut self, tcb: Slot) -> Result<[u32; REGISTERS], Refused> {
@@ -211,7 +213,7 @@ impl Kernel for Sel4 {
 
     fn interrupt(&mut self, number: u32, to: Slot) -> Result<(), Refused> {
         let (index, depth) = place(to);
-        checked(self.irq_control.get(number, self.root, index, depth))
+        checked(self.irq_control.get(number, 0, self.root, index, depth))
     }
 
     fn signal(&mut self, notification: Slot) {

@@ -51,6 +51,8 @@ global_asm!(
 extern "C" fn main(boot_info: usize) -> ! {
     // SAFETY: this is what the kernel passed in r0, and core never unmaps it.
     let boot_info = unsafe { BootInfo::at(boot_info) };
+    // SAFETY: the kernel says so.
+    unsafe { syscalls::announce_ipc_buffer(boot_info.ipc_buffer()) };
     match start::start(boot_info) {
         Ok(started) => serve(started),
         Err(error) => console::emergency(error),

@@ -29,6 +29,8 @@ use super::kernel::Sel4;
 const STORE_WINDOW: usize = 0x5000_0000;
 /// Physical address of UART1 (UG585 appendix B).
 const UART1: u32 = 0xe000_1000;
+/// Most pages from the start of the device untyped that the console is in, up to the console's.
+const NEAR: u32 = 4;
 /// Capabilities that the whole system may have.
 const CAPS: u32 = 1 << 16;
 /// Least log2 of the boot untyped that core takes for its first CNodes.
@@ -95,7 +97,9 @@ enum Own {
     ParentSignal,
     LogSignal,
     Console,
-    End,
+    /// [`NEAR`] slots for the frames by which core reaches its console before it keeps books.
+    FirstFrame,
+    End = Self::FirstFrame as u32 + NEAR,
 }
 
 /// Prepares everything and starts init.
@@ -104,7 +108,7 @@ pub(super) fn start(boot_info: BootInfo) -> Result<Started, StartError> {
     // SAFETY: `start` runs once.
     let memory = unsafe { image::memory() };
     let mut kernel = deepen(boot_info, memory, own)?;
-    let console = start_console(boot_info, &mut kernel, Slot::top(own(Own::Console)))?;
+    let console_untyped = start_console(boot_info, &mut kernel, Slot::top(own(Own::FirstFrame)))?;
     let root_cnode = kernel.root.pointer();
     let window =
         NonNull::new(core::ptr::with_exposed_provenance_mut(STORE_WINDOW)).ok_or(StartError::NoFirstUntyped)?;
@@ -115,8 +119,7 @@ pub(super) fn start(boot_info: BootInfo) -> Result<Started, StartError> {
         let added = system.add_device(Slot::top(untyped.slot), untyped.address, untyped.bits);
         added.map_err(|error| StartError::Step("device memory", error))?;
     }
-    let console_frame = Slot::top(own(Own::Console));
-    system.set_own_device(UART1, console_frame).map_err(|error| StartError::Step("console", error))?;
+    let console = keep_console(&mut system, console_untyped, Slot::top(own(Own::Console)))?;
     let modules = find_modules(boot_info)?;
     let places = Places {
         hardware: Slot::top(own(Own::Hardware)),
@@ -182,6 +185,7 @@ fn deepen(boot_info: BootInfo, memory: &mut Memory, own: impl Fn(Own) -> u32) ->
         directory: Slot::top(c::CAP_VSPACE),
         asid_pool: Cap::new(boot(c::CAP_ASID_POOL)),
         irq_control: Cap::new(boot(c::CAP_IRQ_CONTROL)),
+        thread: Cap::new(boot(c::CAP_TCB)),
     })
 }
 
@@ -208,17 +212,38 @@ fn add_memory(
         .map_err(|error| StartError::Step("first account", error))
 }
 
-/// Maps the console's registers, so that whatever goes wrong from here on can be said.
-fn start_console(boot_info: BootInfo, kernel: &mut Sel4, frame: Slot) -> Result<Uart, StartError> {
-    let is_console = |untyped: &UntypedInfo| untyped.is_device && untyped.address == UART1 && untyped.bits == PAGE_BITS;
-    let untyped = boot_info.untypeds().find(is_console).ok_or(StartError::Step("console", Error::NotFound))?;
+/// Maps the console's registers, so that whatever goes wrong from here on can be said; returns the untyped that they are from.
+///
+/// Kernels hand devices over in untypeds of different sizes. There are no books yet that could split one, so frames are made of all
+/// its pages up to the console's.
+fn start_console(boot_info: BootInfo, kernel: &mut Sel4, frames: Slot) -> Result<Slot, StartError> {
+    let has_console =
+        |untyped: &UntypedInfo| untyped.is_device && UART1.wrapping_sub(untyped.address) >> untyped.bits == 0;
+    let untyped = boot_info.untypeds().find(has_console).ok_or(StartError::Step("console", Error::NotFound))?;
+    let pages = (UART1 - untyped.address) / PAGE + 1;
+    if pages > NEAR {
+        return Err(StartError::Step("console", Error::NotFound));
+    }
     let refused = |_| StartError::Step("console", Error::Kernel);
-    kernel.retype(Slot::top(untyped.slot), Object::Frame(PAGE_BITS), frame, 1).map_err(refused)?;
+    kernel.retype(Slot::top(untyped.slot), Object::Frame(PAGE_BITS), frames, pages).map_err(refused)?;
     image::vacate(boot_info, &image::COPY_PAGE).map_err(refused)?;
     image::vacate(boot_info, &image::CONSOLE_PAGE).map_err(refused)?;
-    image::map(kernel, &image::CONSOLE_PAGE, frame, false).map_err(refused)?;
-    // SAFETY: the registers were just mapped there, and nothing unmaps them.
+    map_console(kernel, frames.plus(pages - 1))?;
+    Ok(Slot::top(untyped.slot))
+}
+
+fn map_console(kernel: &mut Sel4, frame: Slot) -> Result<Uart, StartError> {
+    image::map(kernel, &image::CONSOLE_PAGE, frame, false).map_err(|_| StartError::Step("console", Error::Kernel))?;
+    // SAFETY: the registers were just mapped there, and whoever unmaps them calls `lose` before.
     Ok(unsafe { Uart::at(image::CONSOLE_PAGE.address()) })
+}
+
+/// Takes the console's registers out of the books instead, so that the rest of that untyped is free for others.
+fn keep_console(system: &mut System<'static, Sel4>, untyped: Slot, frame: Slot) -> Result<Uart, StartError> {
+    Uart::lose();
+    system.kernel.revoke(untyped).map_err(|_| StartError::Step("console", Error::Kernel))?;
+    system.own_device(UART1, frame).map_err(|error| StartError::Step("console", error))?;
+    map_console(&mut system.kernel, frame)
 }
 
 struct ModuleList(OnceCell<heapless::Vec<Module<'static>, MODULES>>);

@@ -25,7 +25,7 @@ use session::{Error, Label, Message};
 
 use crate::buddy::{Block, PAGE_BITS};
 use crate::domains::PARENT_BADGE;
-use crate::kernel::{Kernel, Object as KernelObject, Slot};
+use crate::kernel::{Kernel, Slot};
 use crate::log::{Console, Log};
 use crate::memory::{CHUNK_NODE_BITS, Memory, parts};
 use crate::objects::{Object, Origin, PieceKind};
@@ -118,7 +118,6 @@ impl Ground {
         for (slot, (address, bits)) in (DEVICES..).zip(devices) {
             kernel.boot_untyped(Slot::top(slot), address, bits, true);
         }
-        kernel.retype(Slot::top(DEVICES), KernelObject::Frame(PAGE_BITS), CONSOLE_FRAME, 1).unwrap();
         kernel.mint(ENDPOINT, HARDWARE, HARDWARE_BADGE).unwrap();
         let total = self.memory.free_bytes();
         let start = self.window.as_mut_ptr();
@@ -129,7 +128,7 @@ impl Ground {
         for (slot, (address, bits)) in (DEVICES..).zip(devices) {
             system.add_device(Slot::top(slot), address, bits).unwrap();
         }
-        system.set_own_device(CONSOLE, CONSOLE_FRAME).unwrap();
+        system.own_device(CONSOLE, CONSOLE_FRAME).unwrap();
         let screen = Screen::default();
         let places =
             Places { hardware: HARDWARE, parent_signal: PARENT_SIGNAL, log_signal: LOG_SIGNAL, console: CONSOLE };
