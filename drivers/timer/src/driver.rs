@@ -166,7 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::Ttc;
+    use crate::bench::Ttc;
 
     const ZEDBOARD: u32 = 111_111_110;
     const EMULATOR: u32 = 133_000_000;
@@ -232,7 +232,7 @@ mod tests {
                     if ttc.interrupts(Counter::One) {
                         driver.handle_clock_interrupt();
                     }
-                    ttc.advance(1 << exponent);
+                    ttc.advance_to_event();
                 }
                 driver.handle_deadline_interrupt();
                 prop_assert!(!ttc.interrupts(Counter::Two));

@@ -25,4 +25,4 @@ mod registers;
 pub use driver::{Driver, Prescaler};
 
 #[cfg(test)]
-mod model;
+mod bench;
