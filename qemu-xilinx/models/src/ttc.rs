@@ -390,6 +390,13 @@ impl Ttc {
         }
     }
 
+    /// Resets all registers. Levels of the external clocks, and the input clock, stay.
+    pub fn reset(&mut self) {
+        for counter in &mut self.counters {
+            *counter = Counter { external: counter.external, edges: counter.edges, ..Counter::new() };
+        }
+    }
+
     /// Changes the frequency of the input clock, in Hz. 0 stops it.
     pub fn set_frequency(&mut self, frequency: u32, now: u64) {
         if frequency != self.cycles.frequency {

@@ -46,81 +46,153 @@ impl Host {
     }
 }
 
-/// Register summary: offset and reset value of what the model does not compute.
-const RESETS: &[(u32, u32)] = &[
-    (0x000, 0),
-    (0x004, 0),
-    (0x008, 0),
-    (0x00C, 1),
-    (0x100, 0x0001_A008),
-    (0x104, 0x0001_A008),
-    (0x108, 0x0001_A008),
-    (0x10C, 0x3F),
-    (0x110, 0x0017_7EA0),
-    (0x114, 0x0017_7EA0),
-    (0x118, 0x0017_7EA0),
-    (0x120, 0x1F00_0400),
-    (0x124, 0x1840_0003),
-    (0x128, 0x01E0_3201),
-    (0x12C, 0x01FF_CCCD),
-    (0x130, 0x0010_1941),
-    (0x134, 0x0010_1941),
-    (0x138, 1),
-    (0x13C, 1),
-    (0x140, 0x3C01),
-    (0x144, 0x3C01),
-    (0x148, 0x3C21),
-    (0x14C, 0x2821),
-    (0x150, 0x1E03),
-    (0x154, 0x3F03),
-    (0x158, 0x3F03),
-    (0x15C, 0x0050_1903),
-    (0x160, 0),
-    (0x164, 0xF03),
-    (0x168, 0xF01),
-    (0x16C, 0),
-    (0x170, 0x0010_1800),
-    (0x17C, 0x0001_0000),
-    (0x1A0, 0x0010_1800),
-    (0x1AC, 0x0001_0000),
-    (0x1C4, 1),
-    (0x200, 0),
-    (0x22C, 0),
-    (0x240, 0x01F3_3F0F),
-    (0x244, 0),
-    (0x258, 0x0040_0000),
-    (0x25C, 5),
-    (0x300, 0),
-    (0x530, 0x2372_7093),
-    (0x620, 0),
-    (0x700, 0x1601),
-    (0x704, 0x1601),
-    (0x708, 0x0601),
-    (0x720, 0x0601),
-    (0x724, 0x1601),
-    (0x7D4, 0x1601),
-    (0x804, 0),
-    (0x80C, 0xFFFF_FFFF),
-    (0x810, 0x003F_FFFF),
-    (0x830, 0),
-    (0x900, 0),
-    (0x910, 0),
-    (0xA1C, 0x0001_0101),
-    (0xB00, 0),
-    (0xB40, 0x800),
-    (0xB58, 0x800),
-    (0xB70, 0x20),
-    (0xB74, 0),
+/// All registers but those of the pins: offset, reset value, and the fields that are not reserved and can be written.
+const REGISTERS: &[(u32, u32, u32)] = &[
+    (0x000, 0, 1),
+    (0x004, 0, 0),
+    (0x008, 0, 0),
+    (0x00C, 1, 0),
+    (0x100, 0x0001_A008, 0x0007_F01B),
+    (0x104, 0x0001_A008, 0x0007_F01B),
+    (0x108, 0x0001_A008, 0x0007_F01B),
+    (0x10C, 0x3F, 0),
+    (0x110, 0x0017_7EA0, 0x003F_FFF0),
+    (0x114, 0x0017_7EA0, 0x003F_FFF0),
+    (0x118, 0x0017_7EA0, 0x003F_FFF0),
+    (0x120, 0x1F00_0400, 0x1F00_3F30),
+    (0x124, 0x1840_0003, 0xFFF0_0003),
+    (0x128, 0x01E0_3201, 0x03F0_3F01),
+    (0x12C, 0x01FF_CCCD, 0x01FF_CCCD),
+    (0x130, 0x0010_1941, 0x70),
+    (0x134, 0x0010_1941, 0x70),
+    (0x138, 1, 0x11),
+    (0x13C, 1, 0x11),
+    (0x140, 0x3C01, 0x03F0_3F71),
+    (0x144, 0x3C01, 0x03F0_3F71),
+    (0x148, 0x3C21, 0x3F31),
+    (0x14C, 0x2821, 0x3F31),
+    (0x150, 0x1E03, 0x3F33),
+    (0x154, 0x3F03, 0x3F33),
+    (0x158, 0x3F03, 0x3F33),
+    (0x15C, 0x0050_1903, 0x03F0_3F33),
+    (0x160, 0, 0x007F_007F),
+    (0x164, 0xF03, 0x3F73),
+    (0x168, 0xF01, 0x3F31),
+    (0x16C, 0, 1),
+    (0x170, 0x0010_1800, 0x03F0_3F30),
+    (0x174, 0, 3),
+    (0x178, 0, 0xFFFF),
+    (0x17C, 0x0001_0000, 0),
+    (0x180, 0x0010_1800, 0x03F0_3F30),
+    (0x184, 0, 3),
+    (0x188, 0, 0xFFFF),
+    (0x18C, 0x0001_0000, 0),
+    (0x190, 0x0010_1800, 0x03F0_3F30),
+    (0x194, 0, 3),
+    (0x198, 0, 0xFFFF),
+    (0x19C, 0x0001_0000, 0),
+    (0x1A0, 0x0010_1800, 0x03F0_3F30),
+    (0x1A4, 0, 3),
+    (0x1A8, 0, 0xFFFF),
+    (0x1AC, 0x0001_0000, 0),
+    (0x1C4, 1, 1),
+    (0x200, 0, 1),
+    (0x204, 0, 1),
+    (0x208, 0, 1),
+    (0x20C, 0, 1),
+    (0x210, 0, 3),
+    (0x214, 0, 0xF3),
+    (0x218, 0, 0x33),
+    (0x21C, 0, 0xF),
+    (0x220, 0, 3),
+    (0x224, 0, 3),
+    (0x228, 0, 0xF),
+    (0x22C, 0, 1),
+    (0x230, 0, 3),
+    (0x234, 0, 3),
+    (0x238, 0, 1),
+    (0x240, 0x01F3_3F0F, 0xF),
+    (0x244, 0, 0x133),
+    (0x24C, 0, 3),
+    (0x258, 0x0040_0000, 0xFF7F_FFFF),
+    (0x25C, 5, 0),
+    (0x300, 0, 7),
+    (0x304, 0, 1),
+    (0x440, 0, 1),
+    (0x444, 0, 0xFFFF),
+    (0x448, 0, 0xF),
+    (0x530, 0x2372_7093, 0),
+    (0x600, 0, 0xFF),
+    (0x60C, 0, 0),
+    (0x614, 0, 0),
+    (0x618, 0, 0),
+    (0x61C, 0, 0xFFFF),
+    (0x620, 0, 0),
+    (0x804, 0, 0xF),
+    (0x80C, 0xFFFF_FFFF, 0xFFFF_FFFF),
+    (0x810, 0x003F_FFFF, 0x003F_FFFF),
+    (0x830, 0, 0x003F_003F),
+    (0x834, 0, 0x003F_003F),
+    (0x900, 0, 0xF),
+    (0x910, 0, 0xF),
+    (0xA1C, 0x0001_0101, 0),
+    (0xB00, 0, 0x871),
+    (0xB04, 0, 0),
+    (0xB08, 0, 0),
+    (0xB0C, 0, 0),
+    (0xB14, 0, 0),
+    (0xB18, 0, 0x7FFF_7FFF),
+    (0xB40, 0x800, 0xFFE),
+    (0xB44, 0x800, 0xFFE),
+    (0xB48, 0x800, 0xFFE),
+    (0xB4C, 0x800, 0xFFE),
+    (0xB50, 0x800, 0xFFE),
+    (0xB54, 0x800, 0xFFE),
+    (0xB58, 0x800, 0xFFE),
+    (0xB5C, 0, 0),
+    (0xB60, 0, 0),
+    (0xB64, 0, 0),
+    (0xB68, 0, 0),
+    (0xB6C, 0, 0x27F),
+    (0xB70, 0x20, 0x001E_FFC3),
+    (0xB74, 0, 0),
 ];
 
 /// Register summary, column reset value.
 #[test]
 fn reset_values() {
     let mut host = Host::new();
-    for &(offset, reset) in RESETS {
+    for &(offset, reset, _) in REGISTERS {
         assert_eq!(host.read(offset), reset, "{offset:#x}");
     }
+    for pin in 0..54 {
+        let reset = if (2..=8).contains(&pin) { 0x0601 } else { 0x1601 };
+        assert_eq!(host.read(0x700 + 4 * pin), reset, "MIO_PIN_{pin:02}");
+    }
     host.quiet();
+}
+
+/// Register details, column type: what can be written is kept, in each register on its own.
+#[test]
+fn fields_keep_what_is_written() {
+    for &(offset, reset, fields) in REGISTERS {
+        // Triggers, keys and locks have tests of their own.
+        if matches!(offset, 0x000 | 0x004 | 0x008 | 0x200 | 0x300) || fields == 0 {
+            continue;
+        }
+        for value in [reset ^ fields, reset & !fields, reset | fields] {
+            let mut host = Host::unlocked();
+            host.write(offset, value);
+            assert_eq!(host.read(offset), value, "{offset:#x}");
+            assert!(host.slcr.complaints().iter().all(|text| !text.contains("reserved bits")), "{offset:#x}");
+            for &(other, reset, _) in REGISTERS {
+                // The lock status, and what follows from the PLLs and the parallel access to the pins.
+                if other != offset && !matches!(other, 0x00C | 0x10C) {
+                    assert_eq!(host.read(other), reset, "{other:#x} after {offset:#x}");
+                }
+            }
+        }
+    }
 }
 
 /// `SLCR_LOCK`, `SLCR_UNLOCK`, `SLCR_LOCKSTA`.
@@ -485,109 +557,124 @@ fn master_tristates() {
     assert_eq!(host.read(0x810), 0x0028_AAAA);
 }
 
-/// `MIO_PIN_nn`: the multiplexers, for the pins of the board (and one of each kind).
-#[test]
-fn multiplexers() {
-    const L0: u32 = 0x02;
-    const L1: u32 = 0x04;
-    let l2 = |value: u32| value << 3;
-    let l3 = |value: u32| value << 5;
-    let mut host = Host::unlocked();
-    for (pin, select, function) in [
-        (0, L0, Function::QuadSpi),
-        (1, l2(1), Function::Sram),
-        (1, l2(2), Function::Sram),
-        (2, l2(2), Function::Nand),
-        (2, L1, Function::Trace),
-        (6, L0, Function::QuadSpi),
-        (6, l2(3), Function::SdPower(0)),
-        (7, l2(3), Function::SdPower(1)),
-        (8, L0, Function::QuadSpi),
-        (8, l3(1), Function::CanTx(1)),
-        (8, l3(2), Function::Sram),
-        (8, l3(7), Function::UartTx(1)),
-        (9, l3(7), Function::UartRx(1)),
-        (10, l3(1), Function::CanRx(0)),
-        (10, l3(2), Function::I2cScl(0)),
-        (10, l3(3), Function::Jtag(0)),
-        (10, l3(4), Function::SdData { controller: 1, line: 0 }),
-        (10, l3(5), Function::SpiMosi(1)),
-        (10, l3(7), Function::UartRx(0)),
-        (11, l3(2), Function::I2cSda(0)),
-        (11, l3(4), Function::SdCommand(1)),
-        (11, l3(5), Function::SpiMiso(1)),
-        (11, l3(7), Function::UartTx(0)),
-        (12, l3(2), Function::I2cScl(1)),
-        (12, l3(4), Function::SdClock(1)),
-        (12, l3(5), Function::SpiClock(1)),
-        (13, l3(2), Function::I2cSda(1)),
-        (13, l3(3), Function::Jtag(3)),
-        (13, l3(4), Function::SdData { controller: 1, line: 1 }),
-        (13, l3(5), Function::SpiSelect { controller: 1, line: 0 }),
-        (14, l3(3), Function::WatchdogClock),
-        (15, l3(3), Function::WatchdogReset),
-        (15, l3(4), Function::SdData { controller: 1, line: 3 }),
-        (15, l3(5), Function::SpiSelect { controller: 1, line: 2 }),
-        (16, L0, Function::Ethernet(0)),
-        (16, l3(4), Function::SdClock(0)),
-        (16, l3(5), Function::SpiClock(0)),
-        (16, l3(6), Function::TtcWave(1)),
-        (17, l3(5), Function::SpiMiso(0)),
-        (17, l3(6), Function::TtcClock(1)),
-        (18, l3(5), Function::SpiSelect { controller: 0, line: 0 }),
-        (18, l3(6), Function::TtcWave(0)),
-        (19, l3(6), Function::TtcClock(0)),
-        (20, l3(5), Function::SpiSelect { controller: 0, line: 2 }),
-        (21, l3(5), Function::SpiMosi(0)),
-        (28, L0, Function::Ethernet(1)),
-        (28, L1, Function::Usb(0)),
-        (39, l2(1), Function::Sram),
-        // The ZedBoard's card slot, serial console and push buttons.
-        (40, l3(4), Function::SdClock(0)),
-        (41, l3(4), Function::SdCommand(0)),
-        (42, l3(4), Function::SdData { controller: 0, line: 0 }),
-        (43, l3(4), Function::SdData { controller: 0, line: 1 }),
-        (44, l3(4), Function::SdData { controller: 0, line: 2 }),
-        (45, l3(4), Function::SdData { controller: 0, line: 3 }),
-        (48, L1, Function::Usb(1)),
-        (48, l3(7), Function::UartTx(1)),
-        (49, l3(7), Function::UartRx(1)),
-        (50, l3(2), Function::I2cScl(0)),
-        (51, l3(2), Function::I2cSda(0)),
-        (50, 0, Function::Gpio),
-        (52, l3(2), Function::I2cScl(1)),
-        (52, l3(4), Function::MdioClock(0)),
-        (53, l3(5), Function::MdioData(1)),
-        (53, l3(3), Function::WatchdogReset),
-        // Each level hides those behind it.
-        (16, L0 | L1 | l2(1) | l3(7), Function::Ethernet(0)),
-        (16, L1 | l2(1) | l3(7), Function::Trace),
-        (16, l2(1) | l3(7), Function::Sram),
-    ] {
-        host.write(0x700 + 4 * pin, 0x1600 | select);
-        assert_eq!(host.slcr.pin(pin).function, function, "pin {pin}, {select:#x}");
-        host.quiet();
-    }
-    for (pin, select) in
-        [(0, L1), (7, L0), (7, l3(7)), (9, l3(2)), (14, L0), (15, l2(2)), (20, L1), (40, L0), (53, l3(6))]
-    {
-        host.write(0x700 + 4 * pin, 0x1600 | select);
-        assert_eq!(host.slcr.pin(pin).function, Function::Reserved, "pin {pin}, {select:#x}");
-        assert!(host.complaint().contains("reserved function"));
+/// `MIO_PIN_nn`, all of them: what level 0 and level 1 select with a 1, level 2 with 1 to 3, level 3 with 0 to 7.
+const FUNCTIONS: [&str; 54] = [
+    "qspi - sram nand sd0.power gpio - - - - - - -",
+    "qspi - sram sram sd1.power gpio - - - - - - -",
+    "qspi trace - nand sd0.power gpio - - - - - - -",
+    "qspi trace sram nand sd1.power gpio - - - - - - -",
+    "qspi trace sram nand sd0.power gpio - - - - - - -",
+    "qspi trace sram nand sd1.power gpio - - - - - - -",
+    "qspi trace sram nand sd0.power gpio - - - - - - -",
+    "- trace sram nand sd1.power gpio - - - - - - -",
+    "qspi trace - nand sd0.power gpio can1.tx sram - - - - uart1.tx",
+    "qspi trace sram nand sd1.power gpio can1.rx - - - - - uart1.rx",
+    "qspi trace sram nand sd0.power gpio can0.rx i2c0.scl jtag.tdi sd1.d0 spi1.mosi - uart0.rx",
+    "qspi trace sram nand sd1.power gpio can0.tx i2c0.sda jtag.tdo sd1.cmd spi1.miso - uart0.tx",
+    "qspi trace - nand sd0.power gpio can1.tx i2c1.scl jtag.tck sd1.clk spi1.clk - uart1.tx",
+    "qspi trace sram nand sd1.power gpio can1.rx i2c1.sda jtag.tms sd1.d1 spi1.ss0 - uart1.rx",
+    "- trace - nand sd0.power gpio can0.rx i2c0.scl swdt.clk sd1.d2 spi1.ss1 - uart0.rx",
+    "- trace sram - sd1.power gpio can0.tx i2c0.sda swdt.rst sd1.d3 spi1.ss2 - uart0.tx",
+    "eth0 trace sram nand sd0.power gpio can1.tx i2c1.scl - sd0.clk spi0.clk ttc1.wave uart1.tx",
+    "eth0 trace sram nand sd1.power gpio can1.rx i2c1.sda - sd0.cmd spi0.miso ttc1.clk uart1.rx",
+    "eth0 trace sram nand sd0.power gpio can0.rx i2c0.scl - sd0.d0 spi0.ss0 ttc0.wave uart0.rx",
+    "eth0 trace sram nand sd1.power gpio can0.tx i2c0.sda - sd0.d1 spi0.ss1 ttc0.clk uart0.tx",
+    "eth0 - sram nand sd0.power gpio can1.tx i2c1.scl - sd0.d2 spi0.ss2 - uart1.tx",
+    "eth0 - sram nand sd1.power gpio can1.rx i2c1.sda - sd0.d3 spi0.mosi - uart1.rx",
+    "eth0 trace sram nand sd0.power gpio can0.rx i2c0.scl jtag.tdi sd1.d0 spi1.mosi - uart0.rx",
+    "eth0 trace sram nand sd1.power gpio can0.tx i2c0.sda jtag.tdo sd1.cmd spi1.miso - uart0.tx",
+    "eth0 trace sram - sd0.power gpio can1.tx i2c1.scl jtag.tck sd1.clk spi1.clk - uart1.tx",
+    "eth0 trace sram - sd1.power gpio can1.rx i2c1.sda jtag.tms sd1.d1 spi1.ss0 - uart1.rx",
+    "eth0 trace sram - sd0.power gpio can0.rx i2c0.scl swdt.clk sd1.d2 spi1.ss1 - uart0.rx",
+    "eth0 trace sram - sd1.power gpio can0.tx i2c0.sda swdt.rst sd1.d3 spi1.ss2 - uart0.tx",
+    "eth1 usb0 sram - sd0.power gpio can1.tx i2c1.scl - sd0.clk spi0.clk ttc1.wave uart1.tx",
+    "eth1 usb0 sram - sd1.power gpio can1.rx i2c1.sda - sd0.cmd spi0.miso ttc1.clk uart1.rx",
+    "eth1 usb0 sram - sd0.power gpio can0.rx i2c0.scl - sd0.d0 spi0.ss0 ttc0.wave uart0.rx",
+    "eth1 usb0 sram - sd1.power gpio can0.tx i2c0.sda - sd0.d1 spi0.ss1 ttc0.clk uart0.tx",
+    "eth1 usb0 sram - sd0.power gpio can1.tx i2c1.scl - sd0.d2 spi0.ss2 - uart1.tx",
+    "eth1 usb0 sram - sd1.power gpio can1.rx i2c1.sda - sd0.d3 spi0.mosi - uart1.rx",
+    "eth1 usb0 sram - sd0.power gpio can0.rx i2c0.scl jtag.tdi sd1.d0 spi1.mosi - uart0.rx",
+    "eth1 usb0 sram - sd1.power gpio can0.tx i2c0.sda jtag.tdo sd1.cmd spi1.miso - uart0.tx",
+    "eth1 usb0 sram - sd0.power gpio can1.tx i2c1.scl jtag.tck sd1.clk spi1.clk - uart1.tx",
+    "eth1 usb0 sram - sd1.power gpio can1.rx i2c1.sda jtag.tms sd1.d1 spi1.ss0 - uart1.rx",
+    "eth1 usb0 sram - sd0.power gpio can0.rx i2c0.scl swdt.clk sd1.d2 spi1.ss1 - uart0.rx",
+    "eth1 usb0 sram - sd1.power gpio can0.tx i2c0.sda swdt.rst sd1.d3 spi1.ss2 - uart0.tx",
+    "- usb1 - - sd0.power gpio can1.tx i2c1.scl - sd0.clk spi0.clk ttc1.wave uart1.tx",
+    "- usb1 - - sd1.power gpio can1.rx i2c1.sda - sd0.cmd spi0.miso ttc1.clk uart1.rx",
+    "- usb1 - - sd0.power gpio can0.rx i2c0.scl - sd0.d0 spi0.ss0 ttc0.wave uart0.rx",
+    "- usb1 - - sd1.power gpio can0.tx i2c0.sda - sd0.d1 spi0.ss1 ttc0.clk uart0.tx",
+    "- usb1 - - sd0.power gpio can1.tx i2c1.scl - sd0.d2 spi0.ss2 - uart1.tx",
+    "- usb1 - - sd1.power gpio can1.rx i2c1.sda - sd0.d3 spi0.mosi - uart1.rx",
+    "- usb1 - - sd0.power gpio can0.rx i2c0.scl jtag.tdi sd1.d0 spi1.mosi - uart0.rx",
+    "- usb1 - - sd1.power gpio can0.tx i2c0.sda jtag.tdo sd1.cmd spi1.miso - uart0.tx",
+    "- usb1 - - sd0.power gpio can1.tx i2c1.scl jtag.tck sd1.clk spi1.clk - uart1.tx",
+    "- usb1 - - sd1.power gpio can1.rx i2c1.sda jtag.tms sd1.d1 spi1.ss0 - uart1.rx",
+    "- usb1 - - sd0.power gpio can0.rx i2c0.scl swdt.clk sd1.d2 spi1.ss1 - uart0.rx",
+    "- usb1 - - sd1.power gpio can0.tx i2c0.sda swdt.rst sd1.d3 spi1.ss2 - uart0.tx",
+    "- - - - sd0.power gpio can1.tx i2c1.scl swdt.clk mdio0.clk mdio1.clk - uart1.tx",
+    "- - - - sd1.power gpio can1.rx i2c1.sda swdt.rst mdio0.data mdio1.data - uart1.rx",
+];
+
+fn code(function: Function) -> String {
+    match function {
+        Function::Gpio => "gpio".into(),
+        Function::I2cScl(n) => format!("i2c{n}.scl"),
+        Function::I2cSda(n) => format!("i2c{n}.sda"),
+        Function::UartTx(n) => format!("uart{n}.tx"),
+        Function::UartRx(n) => format!("uart{n}.rx"),
+        Function::CanTx(n) => format!("can{n}.tx"),
+        Function::CanRx(n) => format!("can{n}.rx"),
+        Function::SdClock(n) => format!("sd{n}.clk"),
+        Function::SdCommand(n) => format!("sd{n}.cmd"),
+        Function::SdData { controller, line } => format!("sd{controller}.d{line}"),
+        Function::SdPower(n) => format!("sd{n}.power"),
+        Function::SpiClock(n) => format!("spi{n}.clk"),
+        Function::SpiMosi(n) => format!("spi{n}.mosi"),
+        Function::SpiMiso(n) => format!("spi{n}.miso"),
+        Function::SpiSelect { controller, line } => format!("spi{controller}.ss{line}"),
+        Function::TtcWave(n) => format!("ttc{n}.wave"),
+        Function::TtcClock(n) => format!("ttc{n}.clk"),
+        Function::WatchdogClock => "swdt.clk".into(),
+        Function::WatchdogReset => "swdt.rst".into(),
+        Function::MdioClock(n) => format!("mdio{n}.clk"),
+        Function::MdioData(n) => format!("mdio{n}.data"),
+        Function::Jtag(line) => format!("jtag.{}", ["tdi", "tdo", "tck", "tms"][usize::from(line)]),
+        Function::Ethernet(n) => format!("eth{n}"),
+        Function::Usb(n) => format!("usb{n}"),
+        Function::QuadSpi => "qspi".into(),
+        Function::Sram => "sram".into(),
+        Function::Nand => "nand".into(),
+        Function::Trace => "trace".into(),
+        Function::Reserved => "-".into(),
     }
 }
 
-/// The tables of `MIO_PIN_10` to `MIO_PIN_51` repeat themselves every 12 pins on the last level.
 #[test]
-fn multiplexers_repeat() {
+fn multiplexers() {
     let mut host = Host::unlocked();
-    for pin in 10..40 {
-        for select in 0..8 {
-            host.write(0x700 + 4 * pin, 0x1600 | select << 5);
-            host.write(0x700 + 4 * (pin + 12), 0x1600 | select << 5);
-            assert_eq!(host.slcr.pin(pin).function, host.slcr.pin(pin + 12).function, "pin {pin}, {select}");
+    for (pin, row) in (0..).zip(FUNCTIONS) {
+        let selects = [0x02, 0x04, 0x08, 0x10, 0x18].into_iter().chain((0..8).map(|value| value << 5));
+        let expected: Vec<&str> = row.split(' ').collect();
+        assert_eq!(expected.len(), 13);
+        for (select, expected) in selects.zip(expected) {
+            host.write(0x700 + 4 * pin, 0x1600 | select);
+            assert_eq!(code(host.slcr.pin(pin).function), expected, "pin {pin}, {select:#x}");
+            let complaints = host.slcr.complaints();
+            assert_eq!(complaints.iter().any(|text| text.contains("reserved function")), expected == "-");
+            assert_eq!(complaints.is_empty(), expected != "-");
         }
     }
+}
+
+/// Each level hides those behind it.
+#[test]
+fn multiplexers_in_a_row() {
+    let mut host = Host::unlocked();
+    for (select, expected) in [(0xEE, "eth0"), (0xEC, "trace"), (0xE8, "sram"), (0xE0, "uart1.tx")] {
+        host.write(0x700 + 4 * 16, 0x1600 | select);
+        assert_eq!(code(host.slcr.pin(16).function), expected);
+    }
+    host.quiet();
 }
 
 /// `LVL_SHFTR_EN` and `FPGA_RST_CTRL`.

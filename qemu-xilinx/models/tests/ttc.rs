@@ -435,6 +435,28 @@ fn event_timer_overflow() {
     }
 }
 
+/// A reset of the system: registers, not what is outside.
+#[test]
+fn reset() {
+    for mut host in Host::all() {
+        host.external(true);
+        host.write(INTERVAL, 9);
+        host.write(ENABLE, IV);
+        host.write(CONTROL, 0x12);
+        host.pass(1_005);
+        assert!(host.interrupt());
+        host.ttc.reset();
+        assert_eq!((host.ttc.interrupts(), host.ttc.next_event()), (0, None));
+        assert_eq!((host.read(COUNT), host.read(INTERVAL), host.read(CONTROL)), (0, 0, 0x21));
+        host.write(CONTROL, 0x20);
+        host.pass(77);
+        assert_eq!(host.read(COUNT), 77, "it does not count what was before");
+        host.write(CLOCK, 0x20);
+        host.external(true);
+        assert_eq!(host.read(COUNT), 77, "the level is the same as before");
+    }
+}
+
 /// Counters share nothing but their clock.
 #[test]
 fn counters_are_independent() {
