@@ -14,6 +14,7 @@ pub mod axi_gpio;
 pub mod board;
 mod complaints;
 pub mod gpio;
+pub mod i2c;
 pub mod l2cc;
 pub mod memory;
 pub mod sdcard;
