@@ -3,58 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+pub use models::board::Pattern;
+
 /// Console lines that mean failure in every run, whatever the scenario says.
 ///
 /// They are the last words of the kernel and of a Rust program that gave up.
 pub const ALWAYS_FAILURE: [&str; 4] = ["seL4 called fail at", "seL4 failed assertion", "halting...", "panicked at"];
-
-/// A pattern for one console line.
-///
-/// The text matches anywhere in the line. A leading `^` ties it to the line's start, a trailing `$`
-/// to its end; there is no other syntax.
-///
-/// ```
-/// use zelkova_harness::judge::Pattern;
-/// assert!(Pattern::new("untyped is back").matches("[core] all untyped is back"));
-/// assert!(!Pattern::new("^untyped").matches("[core] all untyped is back"));
-/// assert!(Pattern::new("back$").matches("[core] all untyped is back"));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    source: String,
-}
-
-impl Pattern {
-    /// The pattern written as `source`.
-    pub fn new(source: impl Into<String>) -> Self {
-        Self { source: source.into() }
-    }
-
-    /// Whether `line` (without its line end) matches.
-    pub fn matches(&self, line: &str) -> bool {
-        let text = self.source.as_str();
-        let (start, text) = match text.strip_prefix('^') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (end, text) = match text.strip_suffix('$') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        match (start, end) {
-            (true, true) => line == text,
-            (true, false) => line.starts_with(text),
-            (false, true) => line.ends_with(text),
-            (false, false) => line.contains(text),
-        }
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.source)
-    }
-}
 
 /// A line that must have been seen when the run succeeds.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, SlavePath};
+use super::pattern::Pattern;
 use super::time::Time;
 
 /// EMIO pins of the GPIO controller.
@@ -31,6 +32,23 @@ pub struct Description {
     pub i2c: BTreeMap<String, Bus>,
     /// What happens from outside, and when.
     pub event: Vec<Event>,
+    /// What ran before has left in the SLCR: nothing if the board starts with its power-on, the start-up code's settings if it starts
+    /// behind that.
+    pub preset: Vec<Preset>,
+    /// The console line at which the [report](super::Report) is taken: the end of a run, if it is not to depend on when the emulator stops.
+    pub until: Option<Pattern>,
+}
+
+/// Bits of an SLCR register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// The register's offset.
+    pub offset: u32,
+    /// The bits.
+    pub mask: u32,
+    /// Their values.
+    pub value: u32,
 }
 
 /// What the PL is configured with: a well-known name (`"none"`, `"emio"`, `"axi"`) or one's own [`Fabric`].
@@ -166,9 +184,9 @@ pub struct Event {
     /// When: from the board's start, or, with `after`, from the moment of that line. With `after` it may be absent: at once.
     #[serde(default)]
     pub at: Option<Time>,
-    /// A part of the console line that it waits for; `^` and `$` tie it to the line's ends. Each event fires once.
+    /// The console line that it waits for. Each event happens once.
     #[serde(default)]
-    pub after: Option<String>,
+    pub after: Option<Pattern>,
     /// What.
     #[serde(rename = "do")]
     pub command: Command,

@@ -1,11 +1,686 @@
 //! The emulated part of the board: devices, nets, I2C buses, and what happens from outside.
+//!
+//! # Theory of operation
+//!
+//! [`Board::new`] puts the devices together that a [`Description`] asks for. Each has a [`Region`] of registers; whoever owns the board, an
+//! emulator or a host test, passes accesses in with the time, calls [`Board::advance`] no later than [`Board::next_event`] says, and forwards
+//! [`Board::interrupts`].
+//!
+//! *Nets* connect the devices with each other and with the outside. An MIO pin is on the net of the same number; what reaches it is the device
+//! that the pin's register in the SLCR selects, unless that register makes it an input. An EMIO pin of the GPIO controller is on a net
+//! as well, as far as the level shifters are on, and the PL may lead that net to a pad. Pads that AXI GPIO controllers serve are nets of their
+//! own. The level is what the drivers make; where nobody drives, a resistor on the board, then the pin's pull-up in the chip, else low. Two that
+//! drive against each other make it low, and that is complained about. Every change is kept with its time.
+//!
+//! *Gates*: a block whose bus clock is off, or that the SLCR holds in reset, does not answer: reads are 0, writes vanish, and it is
+//! complained about. Reset loses the block's state.
+//!
+//! *Events* happen at given times, or a given time behind a console line ([`Board::console`]), and depend on nothing else: the same accesses at the same
+//! times give the same board.
+//!
+//! # What it does not do
+//!
+//! Times on wires, voltages, and the devices that the emulator models itself: their pins (UART, SD card, Ethernet) are nets that nobody drives.
 
 pub mod command;
 pub mod description;
+mod nets;
+pub mod pattern;
 pub mod report;
 pub mod time;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 pub use command::{Command, CommandError, Net, Reply, SlavePath, Times};
-pub use description::{Description, DescriptionError};
+pub use description::{Bitstream, Description, DescriptionError, Event, Fabric};
+pub use pattern::Pattern;
 pub use report::{Edge, History, Report};
 pub use time::Time;
+
+use crate::axi_gpio::{AxiGpio, CHANNEL_2, Channel};
+use crate::gpio::{EMIO, Gpio};
+use crate::l2cc::L2cc;
+use crate::slcr::{self, Function, Gate, Slcr};
+use crate::ttc::Ttc;
+use crate::{Device, Drive, Memory, Width};
+use description::{EMIO_PINS, MIO_PINS};
+use nets::{Nets, Pull, emio};
+
+/// The SLCR's number among the regions.
+const SLCR: usize = 0;
+/// So often one and the same complaint is passed on.
+const REPEATED: u32 = 20;
+/// So many different complaints are kept for the report.
+const KEPT: usize = 1000;
+/// Longest console line that is looked at.
+const LINE: usize = 16 * 1024;
+/// So many times the nets are worked out anew for one change. What has not settled by then oscillates.
+const ROUNDS: u32 = 100;
+
+/// A block of registers in the address space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Name, as in complaints.
+    pub name: String,
+    /// Its first address.
+    pub base: u32,
+    /// Its length in bytes.
+    pub length: u32,
+    /// For each of the device's interrupt lines, the GIC's number of it.
+    pub interrupts: Vec<u32>,
+}
+
+/// A device besides the SLCR.
+#[derive(Debug)]
+enum Chip {
+    Gpio(Gpio),
+    AxiGpio(AxiGpio),
+    L2cc(L2cc),
+    Ttc(Ttc),
+}
+
+impl Chip {
+    fn device(&self) -> &dyn Device {
+        match self {
+            Self::Gpio(device) => device,
+            Self::AxiGpio(device) => device,
+            Self::L2cc(device) => device,
+            Self::Ttc(device) => device,
+        }
+    }
+
+    fn device_mut(&mut self) -> &mut dyn Device {
+        match self {
+            Self::Gpio(device) => device,
+            Self::AxiGpio(device) => device,
+            Self::L2cc(device) => device,
+            Self::Ttc(device) => device,
+        }
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::Gpio(device) => device.reset(),
+            Self::AxiGpio(device) => device.reset(),
+            Self::L2cc(device) => device.reset(),
+            // Its clock is set whenever the SLCR changes, which a reset is.
+            Self::Ttc(device) => *device = Ttc::new(0),
+        }
+    }
+}
+
+/// A device, where it is, and what the SLCR calls it.
+#[derive(Debug)]
+struct Block {
+    region: Region,
+    chip: Chip,
+    gate: Option<slcr::Block>,
+    /// For each signal of a device in the PL, its net.
+    pads: Vec<Option<usize>>,
+}
+
+/// A device on a net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Connection {
+    block: usize,
+    signal: u32,
+    /// What the device does with its signal reaches the net.
+    drives: bool,
+}
+
+/// A command that will be executed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: u64,
+    /// Commands of one time are executed in this order.
+    order: u64,
+    action: Action,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    /// The description's event of that number.
+    Event(usize),
+    /// A contact that bounces: the net and its level.
+    Contact(usize, bool),
+}
+
+/// The emulated part of a board.
+#[derive(Debug)]
+pub struct Board {
+    description: Description,
+    slcr: Slcr,
+    slcr_region: Region,
+    blocks: Vec<Block>,
+    nets: Nets,
+    /// Who is on each net.
+    connections: Vec<Vec<Connection>>,
+    due: BTreeSet<Due>,
+    orders: u64,
+    /// The description's events that wait for a console line.
+    waiting: Vec<usize>,
+    line: Vec<u8>,
+    complaints: Vec<String>,
+    /// How often each was made.
+    made: BTreeMap<String, u32>,
+    reset_requested: bool,
+    /// The board has been reset by software, so the next reset is not its first.
+    reset_by_software: bool,
+    frozen: Option<Report>,
+}
+
+fn region(name: &str, base: u32, length: u32, interrupts: &[u32]) -> Region {
+    Region { name: name.to_owned(), base, length, interrupts: interrupts.to_vec() }
+}
+
+impl Board {
+    /// Puts a board together, as it is after power-on and what [`Description::preset`] says.
+    ///
+    /// # Errors
+    /// The description contradicts itself or names what does not exist.
+    pub fn new(description: &Description) -> Result<Self, DescriptionError> {
+        let fabric = description.bitstream.fabric();
+        fabric.check()?;
+        let slcr = Slcr::new(slcr::Options::ZEDBOARD);
+        let mut nets = Nets::new();
+        for (number, name, pull) in [(7, "LD9", Pull::None), (50, "PB1", Pull::Down), (51, "PB2", Pull::Down)] {
+            nets.name(number, name, pull);
+        }
+        for (pad, &pin) in &fabric.emio {
+            nets.name(emio(pin), pad, Pull::Down);
+        }
+        let mut blocks = Vec::new();
+        let mut add = |region: Region, chip: Chip, gate: Option<slcr::Block>, pads: Vec<Option<usize>>| {
+            blocks.push(Block { region, chip, gate, pads });
+        };
+        let gpio = Gpio::new();
+        add(region("gpio", 0xE000_A000, gpio.length(), &[52]), Chip::Gpio(gpio), Some(slcr::Block::Gpio), Vec::new());
+        for (name, base, first) in [("ttc0", 0xF800_1000, 42), ("ttc1", 0xF800_2000, 69)] {
+            let ttc = Ttc::new(0);
+            let region = region(name, base, ttc.length(), &[first, first + 1, first + 2]);
+            add(region, Chip::Ttc(ttc), Some(slcr::Block::Ttc), Vec::new());
+        }
+        let l2cc = L2cc::new();
+        add(region("l2cc", 0xF8F0_2000, l2cc.length(), &[34]), Chip::L2cc(l2cc), None, Vec::new());
+        for gpio in &fabric.axi_gpio {
+            let channel = |pads: &[String]| Channel::inputs(pads.len() as u32);
+            let second = (!gpio.channel2.is_empty()).then(|| channel(&gpio.channel2));
+            let device = AxiGpio::new(channel(&gpio.channel1), second);
+            let mut signals = vec![None; device.signals() as usize];
+            for (first, pads) in [(0, &gpio.channel1), (CHANNEL_2 as usize, &gpio.channel2)] {
+                for (pad, signal) in pads.iter().zip(signals.iter_mut().skip(first)) {
+                    *signal = Some(nets.add(pad.clone(), Pull::Down));
+                }
+            }
+            let interrupts: Vec<u32> = gpio.interrupt.into_iter().collect();
+            let region = region(&format!("axi-gpio@{:08x}", gpio.base), gpio.base, device.length(), &interrupts);
+            add(region, Chip::AxiGpio(device), None, signals);
+        }
+        let slcr_region = region("slcr", 0xF800_0000, slcr.length(), &[]);
+        let mut board = Self {
+            description: description.clone(),
+            slcr,
+            slcr_region,
+            blocks,
+            connections: Vec::new(),
+            nets,
+            due: BTreeSet::new(),
+            orders: 0,
+            waiting: Vec::new(),
+            line: Vec::new(),
+            complaints: Vec::new(),
+            made: BTreeMap::new(),
+            reset_requested: false,
+            reset_by_software: false,
+            frozen: None,
+        };
+        board.plan()?;
+        board.preset();
+        board.configured(0);
+        // What a net is before anything happens is no edge.
+        for state in &mut board.nets.states {
+            state.history = History { initial: state.history.level, level: state.history.level, ..History::default() };
+        }
+        Ok(board)
+    }
+
+    /// Checks the events and plans those that have a time.
+    fn plan(&mut self) -> Result<(), DescriptionError> {
+        let events = std::mem::take(&mut self.description.event);
+        for (index, event) in events.iter().enumerate() {
+            let command = event.command.to_string();
+            if let Err(why) = self.check(&event.command) {
+                return Err(DescriptionError::Event { command, why: why.to_string() });
+            }
+            match (&event.after, event.at) {
+                (Some(_), _) => self.waiting.push(index),
+                (None, Some(at)) => self.plan_at(at.0, Action::Event(index)),
+                (None, None) => return Err(DescriptionError::When(command)),
+            }
+        }
+        self.description.event = events;
+        Ok(())
+    }
+
+    fn plan_at(&mut self, at: u64, action: Action) {
+        self.due.insert(Due { at, order: self.orders, action });
+        self.orders += 1;
+    }
+
+    /// Whether everything that a command names is there.
+    fn check(&self, command: &Command) -> Result<(), CommandError> {
+        match command {
+            Command::Drive { net, .. } | Command::Bounce { net, .. } | Command::Level(net) | Command::History(net) => {
+                self.net(net).map(drop)
+            }
+            Command::Report => Ok(()),
+            other => Err(CommandError::Syntax(other.to_string())),
+        }
+    }
+
+    fn net(&self, net: &Net) -> Result<usize, CommandError> {
+        self.nets.find(net).ok_or_else(|| CommandError::NoNet(net.clone()))
+    }
+
+    /// Sets the SLCR's registers as what ran before has left them.
+    fn preset(&mut self) {
+        for preset in &self.description.preset {
+            let before = self.slcr.register(preset.offset);
+            self.slcr.preset(preset.offset, before & !preset.mask | preset.value & preset.mask);
+        }
+    }
+
+    /// The register blocks. Their order is that of the numbers that the other functions take.
+    pub fn regions(&self) -> Vec<Region> {
+        std::iter::once(&self.slcr_region).chain(self.blocks.iter().map(|block| &block.region)).cloned().collect()
+    }
+
+    /// The number of the region called `name`.
+    pub fn region(&self, name: &str) -> Option<usize> {
+        self.regions().iter().position(|region| region.name == name)
+    }
+
+    fn block(&mut self, region: usize) -> Option<&mut Block> {
+        self.blocks.get_mut(region.checked_sub(1)?)
+    }
+
+    /// Whether a block answers. If not, that is complained about.
+    fn answers(&mut self, region: usize, access: &str, offset: u32) -> bool {
+        let Some(block) = self.block(region) else { return region == SLCR };
+        let Some(gate) = block.gate else { return true };
+        let name = block.region.name.clone();
+        let gate = self.slcr.gate(gate);
+        if gate != Gate::Running {
+            self.complain(format!("{name}: {access} at {offset:#05x} while {gate}"));
+        }
+        gate == Gate::Running
+    }
+
+    /// Loads from a register. 0 where there is none, or if the device does not answer.
+    pub fn read(&mut self, region: usize, offset: u32, width: Width, now: u64) -> u32 {
+        if !self.answers(region, "a read", offset) {
+            return 0;
+        }
+        let device: &mut dyn Device = match self.block(region) {
+            Some(block) => block.chip.device_mut(),
+            None => &mut self.slcr,
+        };
+        let value = if offset < device.length() { device.read(offset, width, now) } else { 0 };
+        self.after(region, now);
+        value
+    }
+
+    /// Stores to a register. It vanishes where there is none, or if the device does not answer.
+    pub fn write(&mut self, region: usize, offset: u32, width: Width, value: u32, now: u64) {
+        if !self.answers(region, "a write", offset) {
+            return;
+        }
+        let device: &mut dyn Device = match self.block(region) {
+            Some(block) => block.chip.device_mut(),
+            None => &mut self.slcr,
+        };
+        if offset < device.length() {
+            device.write(offset, width, value, now);
+        }
+        if region == SLCR {
+            self.configured(now);
+        }
+        self.after(region, now);
+    }
+
+    /// Levels of the region's interrupt lines: bit n is line n.
+    pub fn interrupts(&self, region: usize) -> u32 {
+        let block = region.checked_sub(1).and_then(|index| self.blocks.get(index));
+        block.map_or(0, |block| block.chip.device().interrupts())
+    }
+
+    /// When [`Board::advance`] has something to do.
+    pub fn next_event(&self) -> Option<u64> {
+        let devices = self.blocks.iter().filter_map(|block| block.chip.device().next_event());
+        let due = self.due.first().map(|due| due.at);
+        devices.chain(due).chain(self.slcr.next_event()).min()
+    }
+
+    /// Does everything that is due until `now`, in the order of time.
+    pub fn advance(&mut self, now: u64, memory: &mut dyn Memory) {
+        let mut stuck = 0;
+        let mut last = 0;
+        while let Some(at) = self.next_event().filter(|at| *at <= now) {
+            // A device that asks for the same moment again and again would keep the board there for ever.
+            stuck = if at == last { stuck + 1 } else { 0 };
+            last = at;
+            if stuck > ROUNDS {
+                break;
+            }
+            self.slcr.advance(at, memory);
+            for block in &mut self.blocks {
+                let device = block.chip.device_mut();
+                if device.next_event().is_some_and(|event| event <= at) {
+                    device.advance(at, memory);
+                }
+            }
+            self.settle(at);
+            self.collect();
+            while let Some(due) = self.due.first().filter(|due| due.at <= at).cloned() {
+                self.due.remove(&due);
+                self.act(&due.action, at);
+            }
+        }
+    }
+
+    fn act(&mut self, action: &Action, now: u64) {
+        match *action {
+            Action::Contact(net, level) => self.drive(net, if level { Drive::High } else { Drive::Low }, now),
+            Action::Event(index) => {
+                let Some(event) = self.description.event.get(index).cloned() else { return };
+                if let Err(error) = self.command(&event.command, now) {
+                    self.complain(format!("board: event `{}`: {error}", event.command));
+                }
+            }
+        }
+    }
+
+    /// Executes a command.
+    ///
+    /// # Errors
+    /// It names what this board does not have, or asks for what it cannot do.
+    pub fn command(&mut self, command: &Command, now: u64) -> Result<Reply, CommandError> {
+        match command {
+            Command::Drive { net, drive } => {
+                let net = self.net(net)?;
+                self.still(net);
+                self.drive(net, *drive, now);
+            }
+            Command::Bounce { net, level, span } => {
+                let net = self.net(net)?;
+                self.still(net);
+                self.bounce(net, *level, span.0, now);
+            }
+            Command::Level(net) => {
+                let history = self.nets.states.get(self.net(net)?).map(|state| state.history.level);
+                return Ok(Reply::Level(history.unwrap_or_default()));
+            }
+            Command::History(net) => {
+                let history = self.nets.states.get(self.net(net)?).map(|state| state.history.clone());
+                return Ok(Reply::History(history.unwrap_or_default()));
+            }
+            Command::Report => return Ok(Reply::Report(Box::new(self.report(now)))),
+            other => return Err(CommandError::Syntax(other.to_string())),
+        }
+        Ok(Reply::Done)
+    }
+
+    /// The net's contact no longer bounces.
+    fn still(&mut self, net: usize) {
+        self.due.retain(|due| !matches!(due.action, Action::Contact(other, _) if other == net));
+    }
+
+    fn drive(&mut self, net: usize, drive: Drive, now: u64) {
+        if let Some(state) = self.nets.states.get_mut(net) {
+            state.outside = drive;
+        }
+        self.settle(now);
+    }
+
+    /// The first edge is now and the last one at the end; in between there is an even number at irregular times, the same for the same net and time.
+    fn bounce(&mut self, net: usize, level: bool, span: u64, now: u64) {
+        let mut random = now ^ (net as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        let pairs = 2 + next() % 4;
+        let mut times: BTreeSet<u64> = (0..2 * pairs - 1).map(|_| 1 + next() % span.max(2)).collect();
+        times.insert(span);
+        if !times.len().is_multiple_of(2) {
+            times.pop_first();
+        }
+        self.drive(net, if level { Drive::High } else { Drive::Low }, now);
+        let mut contact = level;
+        for time in times {
+            contact = !contact;
+            self.plan_at(now.saturating_add(time), Action::Contact(net, contact));
+        }
+    }
+
+    /// The board has sent a byte to its console.
+    pub fn console(&mut self, byte: u8, now: u64) {
+        if byte != b'\n' {
+            if self.line.len() < LINE {
+                self.line.push(byte);
+            }
+            return;
+        }
+        let line = std::mem::take(&mut self.line);
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
+        if self.frozen.is_none() && self.description.until.as_ref().is_some_and(|until| until.matches(&text)) {
+            self.frozen = Some(self.report(now));
+        }
+        for index in std::mem::take(&mut self.waiting) {
+            let Some(event) = self.description.event.get(index) else { continue };
+            let at = event.at.unwrap_or_default().0;
+            if event.after.as_ref().is_some_and(|after| after.matches(&text)) {
+                self.plan_at(now.saturating_add(at), Action::Event(index));
+            } else {
+                self.waiting.push(index);
+            }
+        }
+    }
+
+    /// Takes what software did wrong since the last call, oldest first, each with the device's name. The same thing over and over is passed on a few
+    /// times only.
+    pub fn complaints(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.complaints)
+    }
+
+    fn complain(&mut self, text: String) {
+        if !self.made.contains_key(&text) && self.made.len() >= KEPT {
+            return;
+        }
+        let times = self.made.entry(text.clone()).or_default();
+        *times = times.saturating_add(1);
+        if *times <= REPEATED {
+            self.complaints.push(text);
+        }
+    }
+
+    /// Whether software has asked for a reset of the system since the last call.
+    pub fn reset_requested(&mut self) -> bool {
+        std::mem::take(&mut self.reset_requested)
+    }
+
+    /// Resets the chip: after power-on if software did not ask for it. What is outside of it (slaves' memories, who drives which net, histories) stays.
+    pub fn reset(&mut self, now: u64) {
+        let reason = if self.reset_by_software { slcr::Reset::Software } else { slcr::Reset::PowerOn };
+        self.slcr.reset(reason);
+        for block in &mut self.blocks {
+            block.chip.reset();
+        }
+        self.preset();
+        self.configured(now);
+    }
+
+    /// What is known at `now`, or at the console line that [`Description::until`] names if that has come.
+    pub fn report(&self, now: u64) -> Report {
+        if let Some(report) = &self.frozen {
+            return report.clone();
+        }
+        let nets = self.nets.states.iter();
+        let nets = nets.filter(|state| state.history.count > 0 || state.outside != Drive::Floating);
+        let pending = self.waiting.iter().filter_map(|index| self.description.event.get(*index));
+        Report {
+            time: now,
+            nets: nets.map(|state| (state.name.clone(), state.history.clone())).collect(),
+            slaves: BTreeMap::new(),
+            complaints: self.made.clone(),
+            pending: pending.map(|event| event.command.to_string()).collect(),
+        }
+    }
+
+    /// After an access: what it did to the nets, and what was wrong with it.
+    fn after(&mut self, region: usize, now: u64) {
+        if self.block(region).is_some_and(|block| block.chip.device().signals() > 0) {
+            self.settle(now);
+        }
+        if self.slcr.take_reset() {
+            self.reset_requested = true;
+            self.reset_by_software = true;
+        }
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        let mut all = self.slcr.complaints();
+        for block in &mut self.blocks {
+            let name = &block.region.name;
+            let named = |text: String| {
+                if text.starts_with(name.as_str()) { text } else { format!("{name}: {text}") }
+            };
+            all.extend(block.chip.device_mut().complaints().into_iter().map(named));
+        }
+        for text in all {
+            self.complain(text);
+        }
+    }
+
+    /// The SLCR has changed: blocks in reset lose their state, clocks run at other rates, pins are connected to something else.
+    fn configured(&mut self, now: u64) {
+        // Every setting of the dividers is far below 4 GHz.
+        let cpu_1x = u32::try_from(self.slcr.frequency(slcr::Clock::Cpu1x)).unwrap_or(u32::MAX);
+        for block in &mut self.blocks {
+            let gate = block.gate.map_or(Gate::Running, |gate| self.slcr.gate(gate));
+            if matches!(gate, Gate::InReset { .. }) {
+                block.chip.reset();
+            }
+            if let Chip::Ttc(ttc) = &mut block.chip {
+                ttc.set_frequency(if gate == Gate::Running { cpu_1x } else { 0 }, now);
+            }
+        }
+        let connections = self.connect();
+        let before = std::mem::replace(&mut self.connections, connections);
+        self.settle(now);
+        for (net, before) in before.iter().enumerate() {
+            for connection in before {
+                let stays = self.connections.get(net).is_some_and(|now| {
+                    now.iter().any(|other| (other.block, other.signal) == (connection.block, connection.signal))
+                });
+                if !stays && let Some(block) = self.blocks.get_mut(connection.block) {
+                    // What a device sees of a pin that is not connected to it is unpredictable; this is low.
+                    block.chip.device_mut().sense(connection.signal, false, now);
+                }
+            }
+        }
+        // Whoever is connected anew learns the level.
+        for net in 0..self.nets.states.len() {
+            self.tell(net, now);
+        }
+        self.settle(now);
+    }
+
+    /// Who is on which net, as the SLCR is set.
+    fn connect(&self) -> Vec<Vec<Connection>> {
+        let mut connections = vec![Vec::new(); self.nets.states.len()];
+        let mut add = |net: usize, block: usize, signal: u32, drives: bool| {
+            if let Some(list) = connections.get_mut(net) {
+                list.push(Connection { block, signal, drives });
+            }
+        };
+        let shifters = self.slcr.level_shifters();
+        for (number, block) in self.blocks.iter().enumerate() {
+            if let Chip::Gpio(_) = &block.chip {
+                for pin in 0..MIO_PINS {
+                    let configured = self.slcr.pin(pin.into());
+                    if configured.function == Function::Gpio {
+                        add(pin.into(), number, pin.into(), !configured.tristate);
+                    }
+                }
+                for pin in (0..EMIO_PINS).filter(|_| shifters.from_logic) {
+                    add(emio(pin), number, EMIO + u32::from(pin), shifters.to_logic);
+                }
+            }
+            for (signal, net) in (0..).zip(&block.pads) {
+                if let Some(net) = net {
+                    add(*net, number, signal, true);
+                }
+            }
+        }
+        connections
+    }
+
+    /// What the chip does with a net: whether somebody there drives it low, or high, and the pull-up.
+    fn drives(&self, net: usize) -> [Drive; 2] {
+        let mut drives = [Drive::Floating; 2];
+        for connection in self.connections.get(net).into_iter().flatten().filter(|connection| connection.drives) {
+            let Some(block) = self.blocks.get(connection.block) else { continue };
+            match block.chip.device().drive(connection.signal) {
+                Drive::Floating => {}
+                Drive::Low => drives = [Drive::Low, drives[1]],
+                Drive::High => drives = [drives[0], Drive::High],
+            }
+        }
+        drives
+    }
+
+    /// The pull-up in the chip.
+    fn chip_pull(&self, net: usize) -> Pull {
+        let pin = u32::try_from(net).ok().filter(|pin| *pin < slcr::MIO_PINS);
+        if pin.is_some_and(|pin| self.slcr.pin(pin).pull_up) { Pull::Up } else { Pull::None }
+    }
+
+    /// Tells the devices on a net its level.
+    fn tell(&mut self, net: usize, now: u64) {
+        let Some(level) = self.nets.states.get(net).map(|state| state.history.level) else { return };
+        for connection in self.connections.get(net).into_iter().flatten() {
+            if let Some(block) = self.blocks.get_mut(connection.block) {
+                block.chip.device_mut().sense(connection.signal, level, now);
+            }
+        }
+    }
+
+    /// Works out the level of every net until nothing changes.
+    fn settle(&mut self, now: u64) {
+        for _ in 0..ROUNDS {
+            let mut changed = false;
+            for number in 0..self.nets.states.len() {
+                let drives = self.drives(number);
+                let pull = self.chip_pull(number);
+                let (level, fights) = self.nets.resolve(number, drives, pull);
+                let Some(state) = self.nets.states.get_mut(number) else { continue };
+                if level != state.history.level {
+                    state.history.note(now, level);
+                    changed = true;
+                    self.tell(number, now);
+                }
+                if fights && let Some(name) = self.nets.states.get(number).map(|state| state.name.clone()) {
+                    self.complain(format!("board: {name} is driven high and low at the same time"));
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+        self.complain("board: the nets oscillate".to_owned());
+    }
+}

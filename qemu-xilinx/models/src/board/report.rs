@@ -16,8 +16,8 @@ pub struct Report {
     pub nets: BTreeMap<String, History>,
     /// The slaves' memories by path (`i2c0/0x50`, behind a multiplexer `i2c0/0x70/3/0x50`), as hexadecimal digits.
     pub slaves: BTreeMap<String, String>,
-    /// What software did wrong, in the order of time.
-    pub complaints: Vec<String>,
+    /// What software did wrong, and how often.
+    pub complaints: BTreeMap<String, u32>,
     /// Events whose console line never came.
     pub pending: Vec<String>,
 }
