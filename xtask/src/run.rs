@@ -98,7 +98,11 @@ impl<'a> Built<'a> {
             qemu: options.qemu.clone().unwrap_or_else(|| "qemu-system-arm".into()),
             program: self.program.clone(),
             card,
-            plugin: self.counter.clone().map(|library| Plugin { library, report: file("measured.json") }),
+            plugin: self.counter.clone().map(|library| Plugin {
+                library,
+                counts: Some(file("measured.json")),
+                devices: None,
+            }),
             icount: scenario.deterministic.then(|| ICOUNT.to_owned()),
             debugger: options.debugger,
             log: file("emulator.log"),

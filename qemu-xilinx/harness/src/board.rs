@@ -10,6 +10,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use models::board::Description;
+use serde::de::DeserializeOwned;
+
 use crate::emulator_log::{AllowList, Unexplained};
 use crate::judge::{Judge, Rules, Verdict};
 use crate::measure::Report;
@@ -58,13 +61,28 @@ pub enum Error {
     },
 }
 
-/// The instruction counter that the emulator loads.
+/// What the emulator loads.
 #[derive(Clone, Debug)]
 pub struct Plugin {
     /// The shared object.
     pub library: PathBuf,
-    /// Where it writes its report.
+    /// Where the instruction counts go, if they are wanted.
+    pub counts: Option<PathBuf>,
+    /// The emulated part of the board; the stock emulator lacks it.
+    pub devices: Option<Devices>,
+}
+
+/// The emulated part of the board.
+#[derive(Clone, Debug)]
+pub struct Devices {
+    /// What it is made of, and what happens to it.
+    pub description: Description,
+    /// Where the description is put for the plugin.
+    pub file: PathBuf,
+    /// Where the plugin puts what it knows at the end.
     pub report: PathBuf,
+    /// A Unix socket that takes commands, if one is wanted.
+    pub control: Option<PathBuf>,
 }
 
 /// What the board is made of for one run.
@@ -76,7 +94,7 @@ pub struct Board {
     pub program: PathBuf,
     /// The SD card's image in slot 0; its size is a power of two.
     pub card: Option<PathBuf>,
-    /// The instruction counter, if wanted.
+    /// What the emulator loads, if anything.
     pub plugin: Option<Plugin>,
     /// The `-icount` option, if the virtual clock is to follow the instructions.
     pub icount: Option<String>,
@@ -95,8 +113,10 @@ pub struct Outcome {
     pub console: Vec<String>,
     /// Lines of the emulator's log that the allow-list does not explain.
     pub unexplained: Vec<Unexplained>,
-    /// The instruction counts, if the plugin was loaded and could write them.
+    /// The instruction counts, if they were wanted and the emulator ended in an orderly way.
     pub report: Option<Report>,
+    /// What is known of the emulated part of the board, likewise.
+    pub devices: Option<models::board::Report>,
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -130,9 +150,18 @@ impl Board {
             command.arg("-icount").arg(icount);
         }
         if let Some(plugin) = &self.plugin {
-            let out = option(",out=", &plugin.report, "");
             let mut argument = option("file=", &plugin.library, "");
-            argument.push(out);
+            let devices = plugin.devices.as_ref();
+            for (name, path) in [
+                (",out=", plugin.counts.as_ref()),
+                (",board=", devices.map(|devices| &devices.file)),
+                (",report=", devices.map(|devices| &devices.report)),
+                (",control=", devices.and_then(|devices| devices.control.as_ref())),
+            ] {
+                if let Some(path) = path {
+                    argument.push(option(name, path, ""));
+                }
+            }
             command.arg("-plugin").arg(argument);
         }
         if self.debugger {
@@ -163,6 +192,7 @@ impl Board {
         let socket = scratch.path().join("qmp");
         let complaints = scratch.path().join("stderr");
         self.forget_old_files()?;
+        self.describe()?;
 
         let file = |path: &Path, source| Error::File { path: path.to_owned(), source };
         let stderr = File::create(&complaints).map_err(|e| file(&complaints, e))?;
@@ -232,17 +262,19 @@ impl Board {
 
         let unexplained = allow.check(&self.log).map_err(|e| file(&self.log, e))?;
         verdict.spoil(unexplained.iter().map(ToString::to_string).collect());
-        let report = match &self.plugin {
-            Some(plugin) => read_report(&plugin.report)?,
-            None => None,
-        };
-        Ok(Outcome { verdict, console, unexplained, report })
+        let plugin = self.plugin.as_ref();
+        let report = plugin.and_then(|plugin| plugin.counts.as_ref()).map(|path| read_report(path)).transpose()?;
+        let devices = plugin.and_then(|plugin| plugin.devices.as_ref());
+        let devices = devices.map(|devices| read_report(&devices.report)).transpose()?;
+        Ok(Outcome { verdict, console, unexplained, report: report.flatten(), devices: devices.flatten() })
     }
 
     /// Removes what an earlier run left, so that it cannot be taken for this run's result.
     fn forget_old_files(&self) -> Result<(), Error> {
-        for path in [Some(&self.log), self.plugin.as_ref().map(|plugin| &plugin.report)] {
-            let Some(path) = path else { continue };
+        let plugin = self.plugin.as_ref();
+        let counts = plugin.and_then(|plugin| plugin.counts.as_ref());
+        let report = plugin.and_then(|plugin| plugin.devices.as_ref()).map(|devices| &devices.report);
+        for path in std::iter::once(&self.log).chain(counts).chain(report) {
             match std::fs::remove_file(path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::File { path: path.clone(), source });
@@ -251,6 +283,16 @@ impl Board {
             }
         }
         Ok(())
+    }
+}
+
+impl Board {
+    /// Puts the description where the plugin reads it.
+    fn describe(&self) -> Result<(), Error> {
+        let Some(devices) = self.plugin.as_ref().and_then(|plugin| plugin.devices.as_ref()) else { return Ok(()) };
+        let wrong = |source| Error::File { path: devices.file.clone(), source };
+        let text = serde_json::to_vec_pretty(&devices.description).map_err(|error| wrong(error.into()))?;
+        std::fs::write(&devices.file, text).map_err(wrong)
     }
 }
 
@@ -277,7 +319,7 @@ fn ended(status: ExitStatus, said: &str) -> Verdict {
     Verdict::EmulatorEnded { how }
 }
 
-fn read_report(path: &Path) -> Result<Option<Report>, Error> {
+fn read_report<R: DeserializeOwned>(path: &Path) -> Result<Option<R>, Error> {
     match std::fs::read(path) {
         Ok(bytes) => {
             serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Report { path: path.to_owned(), source })

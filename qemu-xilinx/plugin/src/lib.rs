@@ -1,8 +1,24 @@
-//! Counts instructions inside the emulator, exactly, and between marks.
+//! What the emulator loads: the board's devices, and an exact count of instructions.
 //!
 //! # Theory of operation
 //!
-//! QEMU loads this library with `-plugin file=...,out=FILE` and calls it whenever it translates a
+//! QEMU loads this library with `-plugin file=...` and these arguments, in any combination:
+//!
+//! | argument | |
+//! |---|---|
+//! | `out=FILE` | counts instructions; the counts go to FILE at the end |
+//! | `board=FILE` | puts the devices of [`models::board`] into the machine, as FILE describes them (JSON) |
+//! | `control=SOCKET` | takes commands for the board at a Unix socket, with `board` |
+//! | `report=FILE` | writes what is known of the board at the end to FILE (JSON), with `board` |
+//!
+//! **Devices.** When the machine is complete, each register block of the board is laid over whatever the stock machine has there. Accesses go to the
+//! models with the virtual time; the models' interrupt lines go to the interrupt controller's inputs, their next event to a timer on the virtual
+//! clock, and what they complain about to the emulator's log, each line with `zelkova: ` before it. The board also listens to what is
+//! written to the console, so that an event can wait for a line. All of that depends on nothing but the virtual time: with `-icount` two
+//! runs are the same run. The emulator's inside is reached as its own loadable device modules do it (module `ffi`), not through the
+//! documented plugin interface; where that is missing, the library says so and refuses to load.
+//!
+//! **Counting.** It uses the documented plugin interface only, and adapts to the version of the emulator. QEMU calls whenever it translates a
 //! block of the guest's instructions. The plugin attaches to every instruction an addition that QEMU compiles into the
 //! translated code, so that an instruction is counted when it is executed and never when it is only translated, even
 //! if an exception ends the block early. Instructions at or above 0xE0000000, seL4's window, count as the kernel's, all
@@ -12,16 +28,12 @@
 //! `0xf55ff100 | op` begins interval `op` (0 to 255) and `0xf55ff200 | op` ends it. The hint needs no privilege and
 //! reads nothing, and no compiler emits it. Marks themselves are not counted. Whatever the processor does in
 //! between belongs to the interval, in whatever address space: other threads, the kernel, interrupts. Intervals
-//! with different numbers may overlap; a second begin restarts, and an end without a begin is nothing.
-//!
-//! When the emulator ends in an orderly way, the report goes to FILE as JSON (the harness's
-//! `measure` module reads it).
-//!
-//! The plugin uses the documented plugin interface only, and adapts to the version of the emulator that loads it
-//! (module `ffi`). It assumes one processor, and A32 code: in T32 code the mark's bytes are an ordinary
-//! addition.
+//! with different numbers may overlap; a second begin restarts, and an end without a begin is nothing. It assumes one processor, and A32 code: in
+//! T32 code the mark's bytes are an ordinary addition.
 
+mod control;
 mod count;
+mod devices;
 mod ffi;
 
 use std::path::PathBuf;
@@ -49,23 +61,50 @@ fn with_state(f: impl FnOnce(&mut State)) {
     }
 }
 
-/// Starts counting; `arguments` are the plugin's arguments as `name=value`.
+/// What the arguments ask for.
+#[derive(Debug, Default)]
+struct Options {
+    out: Option<PathBuf>,
+    devices: devices::Options,
+}
+
+impl Options {
+    /// `arguments` are the plugin's arguments as `name=value`.
+    fn parse(arguments: &[String]) -> Result<Self, String> {
+        let mut options = Self::default();
+        for argument in arguments {
+            let place = match argument.split_once('=') {
+                Some(("out", path)) => Some((&mut options.out, path)),
+                Some(("board", path)) => Some((&mut options.devices.board, path)),
+                Some(("control", path)) => Some((&mut options.devices.control, path)),
+                Some(("report", path)) => Some((&mut options.devices.report, path)),
+                _ => None,
+            };
+            let Some((place, path)) = place.filter(|(_, path)| !path.is_empty()) else {
+                return Err(format!(
+                    "unknown argument `{argument}`; there are out=FILE, board=FILE, control=SOCKET, report=FILE"
+                ));
+            };
+            *place = Some(PathBuf::from(path));
+        }
+        if options.out.is_none() && options.devices.board.is_none() {
+            return Err("nothing to do: give out=FILE or board=FILE".to_owned());
+        }
+        Ok(options)
+    }
+}
+
+/// Starts what the arguments ask for. Says whether instructions are to be counted.
 ///
 /// # Errors
-///
-/// A message for the user when an argument is wrong or missing.
-fn install(emulator: Emulator, arguments: &[String]) -> Result<(), String> {
-    let mut out = None;
-    for argument in arguments {
-        match argument.split_once('=') {
-            Some(("out", path)) if !path.is_empty() => out = Some(PathBuf::from(path)),
-            _ => return Err(format!("unknown argument `{argument}`; there is out=FILE")),
-        }
-    }
-    let out = out.ok_or("the argument out=FILE is missing")?;
+/// A message for the user.
+fn install(arguments: &[String], emulator: impl FnOnce() -> Result<Emulator, String>) -> Result<bool, String> {
+    let options = Options::parse(arguments)?;
+    devices::install(&options.devices)?;
+    let Some(out) = options.out else { return Ok(false) };
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-    *state = Some(State { emulator, marks: Marks::default(), out });
-    Ok(())
+    *state = Some(State { emulator: emulator()?, marks: Marks::default(), out });
+    Ok(true)
 }
 
 /// Decides what is attached to an instruction that is being translated.
@@ -86,6 +125,7 @@ fn mark(mark: Mark) {
 
 /// The emulator ends.
 fn finish() {
+    devices::finish();
     with_state(|state| {
         let total: Count = state.emulator.counted();
         if let Err(error) = std::fs::write(&state.out, state.marks.report(total)) {

@@ -1,5 +1,4 @@
-//! The plugin interface of the emulator, as documented in QEMU's "TCG Plugins" pages. All unsafe
-//! code of the plugin is here.
+//! The plugin interface of the emulator, as documented in QEMU's "TCG Plugins" pages.
 //!
 //! The interface has versions, and the two that matter differ in what is used here:
 //!
@@ -17,6 +16,7 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
+use super::{function, lookup};
 use crate::count::{Count, Mark};
 
 /// The oldest version that is supported.
@@ -46,17 +46,6 @@ extern "C" fn choose_version() {
         SCOREBOARD
     };
     qemu_plugin_version.store(version, Ordering::Relaxed);
-}
-
-unsafe extern "C" {
-    fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
-}
-
-/// The address of the function `name` in the emulator.
-fn lookup(name: &CStr) -> Option<*mut c_void> {
-    // SAFETY: A null handle searches all that is loaded into the process (RTLD_DEFAULT), and the name ends with a null byte.
-    let address = unsafe { dlsym(std::ptr::null_mut(), name.as_ptr()) };
-    (!address.is_null()).then_some(address)
 }
 
 type Id = u64;
@@ -113,17 +102,6 @@ static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
 /// The counters of version 1, which translated code adds to.
 static USER: AtomicU64 = AtomicU64::new(0);
 static KERNEL: AtomicU64 = AtomicU64::new(0);
-
-/// A function of the emulator.
-///
-/// # Safety
-///
-/// `F` must be the type of a pointer to the function `name` as the emulator declares it.
-unsafe fn function<F: Copy>(name: &CStr) -> Result<F, String> {
-    let address = lookup(name).ok_or_else(|| format!("this emulator has no function {}", name.to_string_lossy()))?;
-    // SAFETY: Function pointers have the size of the address, and the caller vouches for the type.
-    Ok(unsafe { std::mem::transmute_copy::<*mut c_void, F>(&address) })
-}
 
 impl Functions {
     fn find() -> Result<Self, String> {
@@ -287,17 +265,21 @@ pub(crate) unsafe extern "C" fn qemu_plugin_install(
 }
 
 fn install(id: Id, arguments: &[String]) -> Result<(), String> {
-    let functions = Functions::find()?;
-    let functions = FUNCTIONS.get_or_init(|| functions);
-    crate::install(Emulator(functions), arguments)?;
+    let emulator = || {
+        let functions = Functions::find()?;
+        Ok(Emulator(FUNCTIONS.get_or_init(|| functions)))
+    };
+    let counts = crate::install(arguments, emulator)?;
     // SAFETY: The types are those of the interface's documentation, and the callbacks live as long as the process.
     unsafe {
-        let translations: unsafe extern "C" fn(Id, extern "C" fn(Id, *mut Opaque)) =
-            function(c"qemu_plugin_register_vcpu_tb_trans_cb")?;
         let exit: unsafe extern "C" fn(Id, extern "C" fn(Id, *mut c_void), *mut c_void) =
             function(c"qemu_plugin_register_atexit_cb")?;
-        translations(id, on_translation);
         exit(id, on_exit, std::ptr::null_mut());
+        if counts {
+            let translations: unsafe extern "C" fn(Id, extern "C" fn(Id, *mut Opaque)) =
+                function(c"qemu_plugin_register_vcpu_tb_trans_cb")?;
+            translations(id, on_translation);
+        }
     }
     Ok(())
 }
