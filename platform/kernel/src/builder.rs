@@ -14,13 +14,13 @@ use sha2_host::{Digest, Sha256};
 use crate::{
     config,
     error::{At, Error, Result},
-    prefix::Prefix,
+    prefix::{PLATFORM, Prefix, RAM_END},
     source::{self, hex},
     tools::{self, Log, TOOLS},
 };
 
 /// Raised when the recipe below changes, so that what an older one made is not used any more.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What the kernel's generators need on top of Python, as `pip` wants it: each package with the hash of its wheel.
 const REQUIREMENTS: &str = "\
@@ -320,6 +320,10 @@ impl Build<'_> {
             let file = include.join(file);
             fs::write(&file, text).at("write", file)?;
         }
+        self.make_dir("prefix/support")?;
+        let platform = prefix.join(PLATFORM);
+        let memory = format!("{{\"memory\": [{{\"start\": 0, \"end\": {RAM_END}}}]}}\n");
+        fs::write(&platform, memory).at("write", platform)?;
         self.generate(path)?;
         Ok(prefix)
     }

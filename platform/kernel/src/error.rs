@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf, process::ExitStatus};
 
+use crate::prefix::RAM_END;
+
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -121,6 +123,20 @@ pub enum Error {
         path: PathBuf,
         /// Which address is wrong, and what it should be.
         problem: String,
+    },
+    /// The kernel would hand out RAM that the board does not have, or leave some of it.
+    #[error(
+        "{}: the kernel is for a board with {mebibytes} MiB of RAM ({found}), but this one has {} MiB (0x0..{:#x}); build seL4 \
+         with -DKernelCustomDTSOverlay=FILE, where FILE says: / {{ memory@0 {{ reg = <0x0 {:#x}>; }}; }};",
+        path.display(), RAM_END >> 20, RAM_END, RAM_END
+    )]
+    Memory {
+        /// The file that says so.
+        path: PathBuf,
+        /// The kernel's RAM, physical addresses.
+        found: String,
+        /// How much that is.
+        mebibytes: u64,
     },
     /// The configuration is not a JSON object as the seL4 build writes it.
     #[error("{}: {problem}; build and install the kernel again", path.display())]

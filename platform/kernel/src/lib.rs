@@ -16,6 +16,7 @@
 //! libsel4/include/kernel/gen_config.json               the kernel's configuration, names without CONFIG_
 //! libsel4/include/autoconf.h                           the same for C
 //! libsel4/include/sel4/...                             headers of libsel4, the generated ones too, and their .bf sources
+//! support/platform_gen.json                            the RAM that the kernel hands out
 //! ```
 //!
 //! [`build`] makes a prefix from seL4 5.0.0, whose complete source comes in the crates.io package `sel4-sys`
@@ -30,7 +31,7 @@
 //! processes that build the same prefix at the same time do not disturb each other.
 //!
 //! [`Prefix::open`] checks a prefix, whoever made it, as far as can be told without running it: the files are there, the kernel
-//! is complete, for this processor, linked where the loader can put it, and configured as the user land
+//! is complete, for this processor, linked where the loader can put it, made for the board's RAM, and configured as the user land
 //! expects.
 //!
 //! What this crate does not do: interpret the interface description (that is the `sel4` crate's), or install missing tools
@@ -48,5 +49,5 @@ mod tools;
 pub use builder::{Options, Step, build};
 pub use config::Config;
 pub use error::{Error, Result};
-pub use prefix::Prefix;
+pub use prefix::{Configuration, Prefix};
 pub use tools::{TOOLS, Tool};

@@ -1,11 +1,12 @@
 //! Opening and checking a prefix.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
 use elf::{ElfBytes, abi, endian::AnyEndian, file::Class};
+use serde::Deserialize;
 use sha2_host::{Digest, Sha256};
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
 const KERNEL: &str = "bin/kernel.elf";
 const INCLUDE: &str = "libsel4/include";
 const CONFIG: &str = "libsel4/include/kernel/gen_config.json";
+pub(crate) const PLATFORM: &str = "support/platform_gen.json";
 
 /// The files without which nothing can be generated or started.
 const REQUIRED: &[&str] = &[
@@ -32,13 +34,35 @@ const REQUIRED: &[&str] = &[
     "libsel4/include/sel4/errors.h",
     "libsel4/include/sel4/objecttype.h",
     "libsel4/include/sel4/types.h",
+    PLATFORM,
 ];
 
-/// End of the RAM that is certain to be there, and in which the loader puts the kernel: 512 MiB.
-const RAM_END: u64 = 0x2000_0000;
+/// End of the board's RAM, which begins at 0: 512 MiB.
+pub(crate) const RAM_END: u64 = 0x2000_0000;
 
 /// The kernel's part of every 32-bit ARM address space begins here.
 const KERNEL_BASE: u64 = 0xe000_0000;
+
+/// How a kernel was built, as far as it matters to who runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configuration {
+    /// Without console and assertions.
+    Release,
+    /// With console, or assertions and system calls for debugging. Everything takes longer: nothing is to be measured on it.
+    Debug,
+    /// A release of what the proofs are about: nothing that they leave out is compiled in.
+    Verified,
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Release => "release",
+            Self::Debug => "debug",
+            Self::Verified => "verified",
+        })
+    }
+}
 
 /// A kernel and the description of its interface.
 #[derive(Clone, Debug)]
@@ -54,32 +78,37 @@ impl Prefix {
     /// # Errors
     ///
     /// - [`Error::MissingFiles`] if `dir` does not have the layout of a prefix
-    /// - [`Error::KernelElf`], [`Error::KernelMachine`] and [`Error::KernelAddress`] if the kernel cannot run
     /// - [`Error::ConfigSyntax`] and [`Error::ConfigValue`] if the configuration is damaged or not supported
+    /// - [`Error::KernelElf`], [`Error::KernelMachine`] and [`Error::KernelAddress`] if the kernel cannot run
+    /// - [`Error::Memory`] if the kernel is for a board with other RAM
     /// - [`Error::Io`] if `dir` does not exist or a file cannot be read
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = std::path::absolute(dir.as_ref()).at("find", dir.as_ref())?;
         fs::metadata(&dir).at("find the seL4 prefix", &dir)?;
         let missing: Vec<_> =
             REQUIRED.iter().filter(|file| !dir.join(file).is_file()).map(|&file| file.to_owned()).collect();
+        // Other platforms have other files: that it is another platform says more than which of them are missing.
+        let json = read_json(&dir, CONFIG);
+        if let Ok((path, json)) = &json
+            && let Ok(config) = Config::parse(json)
+        {
+            check_config(path, &config)?;
+        }
         if !missing.is_empty() {
             return Err(Error::MissingFiles { dir, files: missing });
         }
+        let (path, json) = json?;
+        let config = Config::parse(&json).map_err(|problem| Error::ConfigSyntax { path, problem })?;
 
         let path = dir.join(KERNEL);
         let kernel = fs::read(&path).at("read", &path)?;
         check_kernel(&path, &kernel)?;
 
-        let path = dir.join(CONFIG);
-        let json = fs::read(&path).at("read", &path)?;
-        let config = std::str::from_utf8(&json)
-            .map_err(|error| error.to_string())
-            .and_then(Config::parse)
-            .map_err(|problem| Error::ConfigSyntax { path: path.clone(), problem })?;
-        check_config(&path, &config)?;
+        let (path, platform) = read_json(&dir, PLATFORM)?;
+        check_memory(path, &platform)?;
 
         let mut hash = Sha256::new();
-        for part in [&kernel, &json] {
+        for part in [kernel.as_slice(), json.as_bytes()] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -106,10 +135,59 @@ impl Prefix {
         &self.config
     }
 
+    /// How the kernel was built.
+    pub fn configuration(&self) -> Configuration {
+        if self.config.is_set("DEBUG_BUILD") || self.config.is_set("PRINTING") {
+            Configuration::Debug
+        } else if self.config.is_set("VERIFICATION_BUILD") {
+            Configuration::Verified
+        } else {
+            Configuration::Release
+        }
+    }
+
     /// SHA-256 of kernel and configuration, 64 hexadecimal digits; for the keys of caches.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
+}
+
+/// Reads a JSON file of the prefix in `dir`.
+fn read_json(dir: &Path, file: &str) -> Result<(PathBuf, String)> {
+    let path = dir.join(file);
+    let text = fs::read(&path).at("read", &path)?;
+    match String::from_utf8(text) {
+        Ok(text) => Ok((path, text)),
+        Err(error) => Err(Error::ConfigSyntax { path, problem: error.to_string() }),
+    }
+}
+
+/// What the seL4 build takes out of the devicetree, as far as it matters.
+#[derive(Deserialize)]
+struct Platform {
+    /// RAM.
+    memory: Vec<Region>,
+}
+
+#[derive(Deserialize)]
+struct Region {
+    start: u64,
+    end: u64,
+}
+
+/// Checks that the kernel hands out the board's RAM, all of it and nothing else.
+fn check_memory(path: PathBuf, json: &str) -> Result<()> {
+    let platform: Platform = match serde_json::from_str(json) {
+        Ok(platform) => platform,
+        Err(error) => return Err(Error::ConfigSyntax { path, problem: format!("no list of RAM regions: {error}") }),
+    };
+    if matches!(platform.memory.as_slice(), [Region { start: 0, end: RAM_END }]) {
+        return Ok(());
+    }
+    let regions: Vec<_> = platform.memory.iter().map(|Region { start, end }| format!("{start:#x}..{end:#x}")).collect();
+    let bytes =
+        platform.memory.iter().map(|Region { start, end }| end.saturating_sub(*start)).fold(0, u64::saturating_add);
+    Err(Error::Memory { path, found: regions.join(", "), mebibytes: bytes >> 20 })
 }
 
 /// Checks that `kernel`, read from `path`, is complete, for 32-bit ARM, and at home in this board's RAM.
@@ -192,6 +270,15 @@ fn check_config(path: &Path, config: &Config) -> Result<()> {
     }
     if config.is_set("KERNEL_MCS") {
         return fail("KERNEL_MCS", "off (threads have no scheduling contexts here)", "-DKernelIsMCS=OFF");
+    }
+    for (option, value, expected, advice) in [
+        ("ROOT_CNODE_SIZE_BITS", 12, "12 (core's capability space is built on that)", "-DKernelRootCNodeSizeBits=12"),
+        ("NUM_PRIORITIES", 256, "256", "-DKernelNumPriorities=256"),
+        ("RETYPE_FAN_OUT_LIMIT", 256, "256", "-DKernelRetypeFanOutLimit=256"),
+    ] {
+        if config.number(option) != Some(value) {
+            return fail(option, expected, advice);
+        }
     }
     // The kernel would wait for the other core, which the loader does not start.
     if config.number("MAX_NUM_NODES").is_some_and(|nodes| nodes != 1) {

@@ -5,10 +5,11 @@
 use std::{fs, path::Path};
 
 use tempfile::TempDir;
-use zelkova_kernel::{Error, Prefix};
+use zelkova_kernel::{Configuration, Error, Prefix};
 
 const CONFIG: &str = "libsel4/include/kernel/gen_config.json";
 const KERNEL: &str = "bin/kernel.elf";
+const PLATFORM: &str = "support/platform_gen.json";
 
 /// One loadable segment of a crafted kernel.
 #[derive(Clone, Copy)]
@@ -68,6 +69,7 @@ fn prefix() -> TempDir {
     }
     put(root.path(), KERNEL, good_elf());
     put(root.path(), CONFIG, config(&[]));
+    put(root.path(), PLATFORM, memory(&[(0, 0x2000_0000)]));
     root
 }
 
@@ -75,6 +77,13 @@ fn put(root: &Path, file: &str, content: impl AsRef<[u8]>) {
     let path = root.join(file);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
+}
+
+/// What the seL4 build says about a board with such RAM.
+fn memory(regions: &[(u64, u64)]) -> String {
+    let regions: Vec<_> =
+        regions.iter().map(|(start, end)| format!("{{\"start\": {start}, \"end\": {end}}}")).collect();
+    format!("{{\"devices\": [{{\"start\": 4176490496, \"end\": 4294967296}}], \"memory\": [{}]}}", regions.join(", "))
 }
 
 /// A good configuration in which each of `changes` has another value, written as JSON, or none if that is empty.
@@ -85,6 +94,9 @@ fn config(changes: &[(&str, &str)]) -> String {
         ("WORD_SIZE", "\"32\""),
         ("KERNEL_MCS", "false"),
         ("MAX_NUM_NODES", "\"1\""),
+        ("ROOT_CNODE_SIZE_BITS", "\"12\""),
+        ("NUM_PRIORITIES", "\"256\""),
+        ("RETYPE_FAN_OUT_LIMIT", "\"256\""),
     ];
     options.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     options.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
@@ -235,6 +247,10 @@ fn an_unsupported_configuration_names_the_option() {
         ("WORD_SIZE", ""),
         ("KERNEL_MCS", "true"),
         ("MAX_NUM_NODES", "\"2\""),
+        ("ROOT_CNODE_SIZE_BITS", "\"16\""),
+        ("ROOT_CNODE_SIZE_BITS", ""),
+        ("NUM_PRIORITIES", "\"128\""),
+        ("RETYPE_FAN_OUT_LIMIT", "\"64\""),
     ] {
         put(root.path(), CONFIG, config(&[(name, value)]));
         let error = Prefix::open(root.path()).unwrap_err();
@@ -256,5 +272,73 @@ fn a_damaged_configuration_is_refused() {
         put(root.path(), CONFIG, text);
         let error = Prefix::open(root.path()).unwrap_err();
         assert!(matches!(error, Error::ConfigSyntax { .. }), "{error}");
+    }
+}
+
+#[test]
+fn the_configuration_has_a_name() {
+    let root = prefix();
+    for (changes, expected) in [
+        (vec![], Configuration::Release),
+        (vec![("VERIFICATION_BUILD", "true")], Configuration::Verified),
+        (vec![("PRINTING", "true")], Configuration::Debug),
+        (vec![("DEBUG_BUILD", "true"), ("VERIFICATION_BUILD", "false")], Configuration::Debug),
+    ] {
+        put(root.path(), CONFIG, config(&changes));
+        assert_eq!(Prefix::open(root.path()).unwrap().configuration(), expected);
+    }
+}
+
+#[test]
+fn a_kernel_for_a_board_with_other_ram_is_refused() {
+    let root = prefix();
+    for (regions, found, size) in [
+        (vec![(0, 0x4000_0000)], "0x0..0x40000000", "1024 MiB"),
+        (vec![(0, 0x1000_0000)], "0x0..0x10000000", "256 MiB"),
+        (vec![(0x10_0000, 0x2000_0000)], "0x100000..0x20000000", "511 MiB"),
+        (vec![(0, 0x1000_0000), (0x1000_0000, 0x2000_0000)], "0x0..0x10000000, 0x10000000..0x20000000", "512 MiB"),
+        (vec![(u64::MAX, 0), (0, u64::MAX), (0, u64::MAX)], "0xffffffffffffffff..0x0", "MiB"),
+        (vec![], "()", "0 MiB"),
+    ] {
+        put(root.path(), PLATFORM, memory(&regions));
+        let error = Prefix::open(root.path()).unwrap_err();
+        assert!(matches!(error, Error::Memory { .. }), "{error}");
+        let text = error.to_string();
+        for part in [found, size, "512 MiB", "KernelCustomDTSOverlay"] {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
+    }
+    for text in ["", "[]", "{\"memory\": 7}", "{\"memory\": [{\"start\": 0}]}"] {
+        put(root.path(), PLATFORM, text);
+        let error = Prefix::open(root.path()).unwrap_err();
+        assert!(matches!(error, Error::ConfigSyntax { .. }), "{error}");
+        assert!(error.to_string().contains("platform_gen.json"), "{error}");
+    }
+}
+
+/// Prefixes for other platforms differ in more than one way; the one that is named must be the cause.
+#[test]
+fn a_prefix_for_another_platform_is_refused_for_that() {
+    for (changes, kernel, cause) in [
+        (
+            [("PLAT", "\"pc99\""), ("ARCH", "\"x86\""), ("SEL4_ARCH", "\"x86_64\""), ("WORD_SIZE", "\"64\"")]
+                .as_slice(),
+            elf(62, 0xe000_0000, &[GOOD]),
+            "pc99",
+        ),
+        (
+            &[("PLAT", "\"imx6\""), ("ARCH", "\"arm\"")],
+            elf(40, 0xe000_0000, &[Segment { physical_address: 0x1000_0000, ..GOOD }]),
+            "imx6",
+        ),
+        (&[("KERNEL_MCS", "true")], good_elf(), "KERNEL_MCS"),
+    ] {
+        let root = prefix();
+        put(root.path(), CONFIG, config(changes));
+        put(root.path(), KERNEL, kernel);
+        // Builds for processors other than ARM's do not even have it.
+        fs::remove_file(root.path().join(PLATFORM)).unwrap();
+        let text = Prefix::open(root.path()).unwrap_err().to_string();
+        assert!(text.contains(cause) && text.contains("-DKernel"), "{text}");
     }
 }
