@@ -67,6 +67,27 @@ enum Register {
     Any,
 }
 
+impl Register {
+    /// Its name in the manual, without the bank.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::MaskData { upper: false } => "MASK_DATA_LSW",
+            Self::MaskData { upper: true } => "MASK_DATA_MSW",
+            Self::Data => "DATA",
+            Self::DataRo => "DATA_RO",
+            Self::Direction => "DIRM",
+            Self::OutputEnable => "OEN",
+            Self::Mask => "INT_MASK",
+            Self::Enable => "INT_EN",
+            Self::Disable => "INT_DIS",
+            Self::Status => "INT_STAT",
+            Self::Type => "INT_TYPE",
+            Self::Polarity => "INT_POLARITY",
+            Self::Any => "INT_ANY",
+        }
+    }
+}
+
 /// Bank and register at an offset.
 fn decode(offset: u32) -> Option<(usize, Register)> {
     let bank = |offset: u32| (offset / 4 % 4) as usize;
@@ -191,6 +212,7 @@ impl Gpio {
 
     fn write_register(&mut self, number: usize, register: Register, value: u32) {
         let Some(bank) = self.banks.get_mut(number) else { return };
+        let name = register.name();
         let plain = matches!(
             register,
             Register::Data
@@ -201,7 +223,7 @@ impl Gpio {
                 | Register::Any
         );
         if plain && value & !bank.pins != 0 {
-            self.complaints.add(|| format!("gpio: {register:?} of bank {number} = {value:#x}: there are no such pins"));
+            self.complaints.add(|| format!("gpio: {name} of bank {number} = {value:#x}: there are no such pins"));
         }
         let pins = value & bank.pins;
         match register {
@@ -220,8 +242,7 @@ impl Gpio {
             Register::Polarity => bank.polarity = pins,
             Register::Any => bank.any = pins,
             Register::DataRo | Register::Mask => {
-                self.complaints
-                    .add(|| format!("gpio: {register:?} of bank {number} = {value:#x} ignored: it is read-only"));
+                self.complaints.add(|| format!("gpio: {name} of bank {number} = {value:#x} ignored: it is read-only"));
             }
         }
         bank.watch();
@@ -257,8 +278,8 @@ impl Device for Gpio {
             Register::Polarity => bank.polarity,
             Register::Any => bank.any,
             Register::Enable | Register::Disable => {
-                self.complaints
-                    .add(|| format!("gpio: {register:?} of bank {number} read: what comes back is unpredictable"));
+                let name = register.name();
+                self.complaints.add(|| format!("gpio: {name} of bank {number} read: what comes back is unpredictable"));
                 0
             }
         };
@@ -269,10 +290,9 @@ impl Device for Gpio {
         match decode(offset) {
             None => self.no_register("write", offset),
             Some((number, register)) if width != Width::Word => {
-                let bits = width.bytes() * 8;
-                self.complaints.add(|| {
-                    format!("gpio: {register:?} of bank {number} written {bits} bits wide; it takes words only")
-                });
+                let (name, bits) = (register.name(), width.bytes() * 8);
+                self.complaints
+                    .add(|| format!("gpio: {name} of bank {number} written {bits} bits wide; it takes words only"));
             }
             Some((number, register)) => self.write_register(number, register, value),
         }

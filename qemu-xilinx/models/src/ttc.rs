@@ -353,6 +353,25 @@ enum Register {
     Event,
 }
 
+impl Register {
+    /// Its name in the manual, without the counter.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Clock => "Clock_Control",
+            Self::Control => "Counter_Control",
+            Self::Count => "Counter_Value",
+            Self::Interval => "Interval_Counter",
+            Self::Match(0) => "Match_1_Counter",
+            Self::Match(1) => "Match_2_Counter",
+            Self::Match(_) => "Match_3_Counter",
+            Self::Status => "Interrupt_Register",
+            Self::Enable => "Interrupt_Enable",
+            Self::EventControl => "Event_Control_Timer",
+            Self::Event => "Event_Register",
+        }
+    }
+}
+
 /// Counter and register at an offset: each register exists three times in a row.
 fn decode(offset: u32) -> Option<(usize, Register)> {
     if offset >= END {
@@ -450,12 +469,10 @@ impl Device for Ttc {
             self.no_register("write", offset);
             return;
         };
-        let one_based = number + 1;
+        let (name, one_based) = (register.name(), number + 1);
         if width != Width::Word {
             let bits = width.bytes() * 8;
-            self.complaints.add(|| {
-                format!("ttc: {register:?} of counter {one_based} written {bits} bits wide; it takes words only")
-            });
+            self.complaints.add(|| format!("ttc: {name}_{one_based} written {bits} bits wide; it takes words only"));
             return;
         }
         let mask = match register {
@@ -464,14 +481,12 @@ impl Device for Ttc {
             Register::Enable => 0x3F,
             Register::EventControl => 0x7,
             Register::Count | Register::Status | Register::Event => {
-                self.complaints
-                    .add(|| format!("ttc: {register:?} of counter {one_based} = {value:#x} ignored: it is read-only"));
+                self.complaints.add(|| format!("ttc: {name}_{one_based} = {value:#x} ignored: it is read-only"));
                 return;
             }
         };
         if value & !mask != 0 {
-            self.complaints
-                .add(|| format!("ttc: {register:?} of counter {one_based} = {value:#x}: its bits are {mask:#x}"));
+            self.complaints.add(|| format!("ttc: {name}_{one_based} = {value:#x}: its bits are {mask:#x}"));
         }
         let value = value & mask;
         let cycles = self.cycles.at(now);
