@@ -290,13 +290,18 @@ impl Slcr {
     }
 
     /// Sets a register as what ran before the software under test has left it, past lock and write protection. Offsets
-    /// without a register are ignored.
+    /// without a register are ignored. A PLL that runs has locked.
     pub fn preset(&mut self, offset: u32, value: u32) {
         if let Some((_, reset, writable)) = self.described(offset) {
             match offset {
                 offset::LOCK | offset::UNLOCK => self.locked = offset == offset::LOCK,
                 offset::MIO_MST_TRI0 | offset::MIO_MST_TRI1 => self.set_tristates(offset, value),
                 _ => self.set(offset, reset & !writable | value & writable),
+            }
+            if let Some(pll) = offset.checked_sub(offset::ARM_PLL_CTRL)
+                && let Some(lock_at) = self.lock_at.get_mut(pll as usize / 4)
+            {
+                *lock_at = if value & (PLL_RESET | PLL_POWER_DOWN) == 0 { 0 } else { NEVER };
             }
         }
     }
@@ -395,7 +400,7 @@ impl Slcr {
         if let Some(lock_at) = self.lock_at.get_mut(pll as usize) {
             if value & stopped != 0 {
                 *lock_at = NEVER;
-            } else if before & stopped != 0 || *lock_at == NEVER {
+            } else if *lock_at == NEVER {
                 *lock_at = now + (cycles.max(1) * 1_000_000_000).div_ceil(u64::from(self.options.oscillator.max(1)));
             }
         }

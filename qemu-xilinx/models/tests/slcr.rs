@@ -340,6 +340,22 @@ fn pll_bypass_by_strap() {
     assert_eq!(host.slcr.frequency(Clock::IoPll), 26 * 33_333_333);
 }
 
+/// What ran before has left a PLL off, or has had the time to let it lock.
+#[test]
+fn preset_plls() {
+    let mut host = Host { slcr: Slcr::new(Options { boot_mode: 0x15, ..Options::ZEDBOARD }), now: 0 };
+    host.slcr.preset(0x104, 0x0001_A000);
+    assert_eq!(host.read(0x10C), 0x3A);
+    host.slcr.preset(0x104, 0x0001_A002);
+    assert_eq!(host.read(0x10C), 0x28);
+    assert_eq!(host.slcr.frequency(Clock::DdrPll), 0);
+    host.write(0x008, 0xDF0D);
+    host.write(0x104, 0x0001_A000);
+    assert_eq!(host.read(0x10C), 0x28);
+    host.now += 1_000_000;
+    assert_eq!(host.read(0x10C), 0x3A);
+}
+
 /// The clock tree that the board's first stage boot loader sets up (UG585 chapter 25).
 fn board() -> Host {
     let mut host = Host::new();

@@ -529,6 +529,25 @@ fn input_clock() {
     assert_eq!(host.ttc.next_event(), Some(host.now + 0x1_0000 - 1_001));
 }
 
+/// A cycle that has begun at one frequency ends at the other.
+#[test]
+fn begun_cycles_are_not_lost() {
+    let mut host = Host::new(2);
+    host.ttc.set_frequency(1, 0);
+    host.write(ENABLE, OV);
+    host.write(CONTROL, 0x30);
+    host.pass(600_000_000);
+    host.ttc.set_frequency(2, host.now);
+    assert_eq!(host.ttc.next_event(), Some(host.now + 32_767_700_000_000));
+    host.pass(199_999_999);
+    assert_eq!(host.read(COUNT), 0);
+    host.pass(1);
+    assert_eq!(host.read(COUNT), 1);
+    host.ttc.set_frequency(0, host.now);
+    host.ttc.set_frequency(1, host.now);
+    assert_eq!(host.ttc.next_event(), Some(host.now + 0xFFFF * 1_000_000_000));
+}
+
 /// The shortest interval at full speed: the line goes up once per read of the interrupt register, so whoever follows
 /// the events makes progress.
 #[test]
