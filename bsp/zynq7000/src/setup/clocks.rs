@@ -57,7 +57,7 @@ fn rate(board: &Board, pll: Pll) -> u64 {
     u64::from(board.ps_clk) * u64::from(feedback(board, pll))
 }
 
-/// A loop's settings. They are written while it is bypassed and before it is reset; it is locked, within 60 us, before the bypass is
+/// A loop's settings. They are written while it is bypassed and in reset; once out of reset it has to lock, within 60 us, before the bypass is
 /// taken away (UG585, 25.10.4).
 ///
 /// # Errors
