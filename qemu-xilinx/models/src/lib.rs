@@ -11,8 +11,11 @@
 #![forbid(unsafe_code)]
 
 pub mod axi_gpio;
+pub mod bitstream;
 pub mod board;
 mod complaints;
+pub mod ddrc;
+pub mod devcfg;
 pub mod gpio;
 pub mod i2c;
 pub mod l2cc;
