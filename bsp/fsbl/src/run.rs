@@ -96,7 +96,7 @@ fn light() -> Option<Led<Mmio>> {
 /// The digest of the key that this program is signed with, if the boot ROM has found a certificate behind it.
 fn own_signer() -> Option<Digest> {
     // SAFETY: the linker script keeps the place free, and nothing writes to it any more.
-    let bytes = unsafe { &*(&raw const __certificate) };
+    let bytes = unsafe { &__certificate };
     let certificate = Certificate::read_from_bytes(bytes).ok()?;
     let mut is_one = true;
     certificate.examine(bootimage::Structure::HeaderCertificate, 0, &mut |_| is_one = false);
