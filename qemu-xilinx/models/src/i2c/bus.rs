@@ -515,6 +515,11 @@ impl Bus {
         }
     }
 
+    /// Somebody else than the controller holds SCL low.
+    pub(super) fn is_clock_held(&self) -> bool {
+        !self.foreign.scl || !self.slave_pulls().scl
+    }
+
     /// The controller pulls SCL low or releases it.
     pub(super) fn master_scl(&mut self, level: bool, now: u64) {
         self.master.scl = level;

@@ -193,6 +193,8 @@ pub struct Controller {
     reading: bool,
     /// An address that waits for the STOP.
     pending: bool,
+    /// The address was written in slave monitor mode.
+    monitoring: bool,
     /// The slave that is monitored has answered.
     answered: bool,
     /// When the phase ends; `None` while something else must happen first.
@@ -226,6 +228,7 @@ impl Controller {
             phase: Phase::Idle,
             reading: false,
             pending: false,
+            monitoring: false,
             answered: false,
             due: None,
             bits: 0,
@@ -362,7 +365,8 @@ impl Controller {
                 self.enter(Phase::Stop, 1, now);
             }
         }
-        if self.phase == Phase::Pause && !self.has(control::MONITOR) {
+        let between = matches!(self.phase, Phase::Pause | Phase::Waiting | Phase::Start);
+        if self.monitoring && between && !self.has(control::MONITOR) {
             self.rest(Phase::Idle);
         }
     }
@@ -378,6 +382,7 @@ impl Controller {
             return;
         }
         self.check_start(value);
+        self.monitoring = self.has(control::MONITOR);
         match self.phase {
             Phase::Idle | Phase::Pause | Phase::Waiting => {
                 self.rest(Phase::Waiting);
@@ -487,6 +492,11 @@ impl Controller {
 
     fn send(&mut self, part: Part, byte: u8, now: u64) {
         self.enter(Phase::Shift { part, byte, bit: 0 }, 9, now);
+        // Whoever holds SCL already will have let go when the byte is looked at, at its end.
+        if self.bus.is_clock_held() {
+            self.bus.master_sda(part == Part::Receive || byte & 0x80 != 0, now);
+            self.raise_clock(now);
+        }
     }
 
     /// Sends the next byte, or has none.
@@ -509,7 +519,7 @@ impl Controller {
                 self.hold(Held::Full, now);
             }
         } else {
-            self.enter(Phase::Shift { part: Part::Receive, byte: 0, bit: 0 }, 9, now);
+            self.send(Part::Receive, 0, now);
         }
     }
 
@@ -592,7 +602,7 @@ impl Controller {
             self.received(byte, low, now);
             return;
         }
-        if self.has(control::MONITOR) && (part == Part::AddressLow || self.has(control::SEVEN_BIT) || !low) {
+        if self.monitoring && (part == Part::AddressLow || self.has(control::SEVEN_BIT) || !low) {
             if low {
                 self.raise(interrupt::SLAVE_READY);
                 self.answered = true;
@@ -642,7 +652,7 @@ impl Controller {
 
     /// START or a repeated START is on the lines at `now`.
     fn started(&mut self, again: bool, now: u64) {
-        self.reading = self.has(control::READ) && !self.has(control::MONITOR);
+        self.reading = self.has(control::READ) && !self.monitoring;
         self.bus.master_sda(false, now);
         self.bus.master_scl(false, now);
         let (part, byte) = self.address_byte(again);
@@ -655,7 +665,7 @@ impl Controller {
             self.lose(now);
         } else if std::mem::take(&mut self.pending) {
             self.rest(Phase::Waiting);
-        } else if self.has(control::MONITOR) && !std::mem::take(&mut self.answered) {
+        } else if self.monitoring && self.has(control::MONITOR) && !std::mem::take(&mut self.answered) {
             self.enter(Phase::Pause, u64::from(self.slave_pause) + 1, now);
         } else {
             self.rest(Phase::Idle);
