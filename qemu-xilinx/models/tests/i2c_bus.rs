@@ -2,100 +2,14 @@
 //! of slaves.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod pins;
+
+use pins::Pins;
 use zelkova_models::Drive;
 use zelkova_models::i2c::{
     Address, Behind, BuildError, Bus, Description, Direction, Eeprom, Fault, FaultError, Kind, Lines, Model,
     Occurrence, Pca9548, PropertyError, Scripted, Tmp105, Value,
 };
-
-/// A quarter of a bit time in ns.
-const QUARTER: u64 = 2_500;
-
-/// A master of two open-drain outputs and two inputs.
-struct Pins {
-    bus: Bus,
-    now: u64,
-}
-
-impl Pins {
-    fn new(slaves: &[Description]) -> Self {
-        Self { bus: Bus::build(slaves, 0).unwrap(), now: 1_000 }
-    }
-
-    fn scl(&mut self, level: bool) {
-        self.now += QUARTER;
-        self.bus.drive_scl(level, self.now);
-        // A slave may hold it.
-        for _ in 0..1000 {
-            if !level || self.bus.lines().scl {
-                return;
-            }
-            self.now += QUARTER;
-            self.bus.advance(self.now);
-        }
-        panic!("SCL is held for ever");
-    }
-
-    fn sda(&mut self, level: bool) {
-        self.now += QUARTER;
-        self.bus.drive_sda(level, self.now);
-    }
-
-    fn start(&mut self) {
-        self.sda(true);
-        self.scl(true);
-        self.sda(false);
-        self.scl(false);
-    }
-
-    fn stop(&mut self) {
-        self.sda(false);
-        self.scl(true);
-        self.sda(true);
-    }
-
-    fn clock(&mut self, out: bool) -> bool {
-        self.sda(out);
-        self.scl(true);
-        let level = self.bus.lines().sda;
-        self.scl(false);
-        level
-    }
-
-    fn put(&mut self, byte: u8) -> bool {
-        (0..8).rev().for_each(|bit| {
-            self.clock(byte >> bit & 1 != 0);
-        });
-        !self.clock(true)
-    }
-
-    fn get(&mut self, ack: bool) -> u8 {
-        let byte = (0..8).fold(0, |byte, _| byte << 1 | u8::from(self.clock(true)));
-        self.clock(!ack);
-        byte
-    }
-
-    /// A write; the number of bytes that were acknowledged, the address included.
-    fn write(&mut self, address: u8, bytes: &[u8]) -> usize {
-        self.start();
-        let all: Vec<u8> = [address << 1].iter().chain(bytes).copied().collect();
-        let acknowledged = all.iter().take_while(|byte| self.put(**byte)).count();
-        self.stop();
-        acknowledged
-    }
-
-    fn read(&mut self, address: u8, length: usize) -> Option<Vec<u8>> {
-        self.start();
-        let ack = self.put(address << 1 | 1);
-        let bytes = ack.then(|| (1..=length).map(|index| self.get(index < length)).collect());
-        self.stop();
-        bytes
-    }
-
-    fn last(&self) -> String {
-        self.bus.history().back().unwrap().to_string()
-    }
-}
 
 fn eeprom() -> Description {
     Description::new(Model::Eeprom24c02, 0x50)

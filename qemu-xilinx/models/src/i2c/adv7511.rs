@@ -43,14 +43,14 @@ const EDID_READY: u8 = 1 << 2;
 /// Register 0xC9: reads the EDID once more, at its rising edge.
 const EDID_AGAIN: u8 = 1 << 4;
 
-/// Registers below this have no reset while hot-plug is low.
+/// Registers below this keep their reset values while hot-plug is low.
 const KEPT: u8 = 0xAF;
 
 /// Bytes of an EDID segment.
 const SEGMENT_BYTES: usize = 256;
 
 /// Registers that are not 0 after reset (programming guide, section 5).
-const RESET: [(u8, u8); 50] = [
+const RESET: [(u8, u8); 49] = [
     (0x00, 0x12),
     (0x0A, 0x01),
     (0x0B, 0x0E),
@@ -100,7 +100,6 @@ const RESET: [(u8, u8); 50] = [
     (0xE1, 0x78),
     (0xF5, 0x75),
     (0xF6, 0x11),
-    (0xFE, 0x00),
 ];
 
 /// An HDMI transmitter. Properties: `hot-plug`, `edid`. Output: `int`.
@@ -174,7 +173,7 @@ impl Adv7511 {
         }
     }
 
-    /// The register is made what it is after reset, up to `last`.
+    /// Makes the registers up to `last` what they are after reset.
     fn reset(&mut self, last: u8) {
         for (number, register) in (0..=last).zip(&mut self.registers) {
             *register = RESET.iter().find(|(other, _)| *other == number).map_or(0, |(_, value)| *value);

@@ -62,7 +62,7 @@ pub struct Eeprom {
     pointer: usize,
     /// Bytes of the word address that are still to come.
     address_left: u8,
-    /// Data of this write with its places, in order.
+    /// Data of this write with its places, a page at most.
     buffer: Vec<(usize, u8)>,
     /// It programs until then.
     busy: Option<u64>,
@@ -134,7 +134,10 @@ impl Slave for Eeprom {
         if self.write_protect {
             return Reply::NACK;
         }
-        self.buffer.push((self.pointer, byte));
+        match self.buffer.iter_mut().find(|(place, _)| *place == self.pointer) {
+            Some((_, older)) => *older = byte,
+            None => self.buffer.push((self.pointer, byte)),
+        }
         self.advance_pointer(self.size.page());
         Reply::ACK
     }

@@ -24,7 +24,6 @@
 //! Rise times, set-up and hold times, glitches, high-speed mode and ultra-fast mode. The controller moves a whole byte in one
 //! event at the byte's end: the lines as seen from outside show what lasts (SCL low from START to STOP, a line that is held),
 //! not each of the controller's own clocks.
-#![allow(clippy::doc_markdown, reason = "part numbers")]
 
 mod adv7511;
 mod bus;
