@@ -7,6 +7,7 @@
 
 mod configs;
 mod diagnostic;
+mod flash;
 mod pipeline;
 mod progress;
 mod run;
@@ -49,6 +50,11 @@ enum Action {
     /// Closes with a line `N passed, N failed`. Exit codes: 0 all passed, 1 something failed, 3 a problem with the
     /// set-up.
     Test(Test),
+    /// Write a card image onto a card, read it back and compare; without --device, list the cards
+    ///
+    /// Never writes the disk of the running system; anything else that is not removable or in use only with --force.
+    /// Exit codes: 0 written and equal, 1 failed on the way or not equal, 3 refused, nothing was written.
+    Flash(Flash),
     /// Tell what is installed, what is missing and how to install it
     Doctor,
 }
@@ -86,6 +92,24 @@ struct Test {
 }
 
 #[derive(Args)]
+struct Flash {
+    /// A card image
+    image: Option<PathBuf>,
+    /// The card, like /dev/sdX or /dev/mmcblk0; a plain file or loop device will do
+    #[arg(long, value_name = "DEVICE", requires = "image")]
+    device: Option<PathBuf>,
+    /// Also onto what is not removable, mounted or otherwise in use; never onto the running system's disk
+    #[arg(long)]
+    force: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Write only the blocks that differ
+    #[arg(long)]
+    changed_only: bool,
+}
+
+#[derive(Args)]
 struct Common {
     /// An installed seL4 (bin/kernel.elf, libsel4/include/...) instead of the default one
     #[arg(long, value_name = "DIR", env = "SEL4_PREFIX", conflicts_with = "kernel_debug")]
@@ -117,6 +141,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Action::Run(run) => boot(run),
         Action::Test(test) => suite(test),
+        Action::Flash(flash) => write_card(flash),
         Action::Doctor => Ok(doctor()),
     };
     result.unwrap_or_else(|error| {
@@ -173,6 +198,25 @@ fn suite(test: &Test) -> anyhow::Result<ExitCode> {
     setup::ensure_lints()?;
     let options = run::Options { qemu: test.common.qemu.clone(), ..run::Options::default() };
     suite::run(&workspace, toolchain, &test.common.kernel(), &options, test.filter.as_deref())
+}
+
+fn write_card(flash: &Flash) -> anyhow::Result<ExitCode> {
+    let (Some(image), Some(device)) = (&flash.image, &flash.device) else {
+        print!("{}", flash::list()?);
+        anyhow::ensure!(flash.image.is_none(), "nothing was written: say where to with --device");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let options =
+        flash::Options { device: device.clone(), force: flash.force, yes: flash.yes, changed_only: flash.changed_only };
+    match flash::run(image, &options) {
+        Ok(said) => eprintln!("zelkova: {said}"),
+        Err(error) if error.is_about_transfer() => {
+            complain(&error.into());
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn doctor() -> ExitCode {
