@@ -8,6 +8,7 @@
 mod configs;
 mod diagnostic;
 mod flash;
+mod image;
 mod pipeline;
 mod progress;
 mod run;
@@ -17,10 +18,11 @@ mod suite;
 mod workspace;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pipeline::{Kernel, Pipeline};
@@ -50,6 +52,10 @@ enum Action {
     /// Closes with a line `N passed, N failed`. Exit codes: 0 all passed, 1 something failed, 3 a problem with the
     /// set-up.
     Test(Test),
+    /// Make a boot image and a card image of a scenario: BOOT.BIN and sdcard.img
+    ///
+    /// `cargo xtask flash` puts the latter onto a card. docs/zedboard.md tells what to do with the card.
+    Image(ImageCommand),
     /// Write a card image onto a card, read it back and compare; without --device, list the cards
     ///
     /// Never writes the disk of the running system; anything else that is not removable or in use only with --force.
@@ -93,8 +99,9 @@ struct Test {
 
 #[derive(Args)]
 struct Flash {
-    /// A card image
-    image: Option<PathBuf>,
+    /// A scenario, which is built as by `cargo xtask image`, or the file of an image
+    #[arg(value_name = "SCENARIO|IMAGE")]
+    image: Option<String>,
     /// The card, like /dev/sdX or /dev/mmcblk0; a plain file or loop device will do
     #[arg(long, value_name = "DEVICE", requires = "image")]
     device: Option<PathBuf>,
@@ -107,6 +114,65 @@ struct Flash {
     /// Write only the blocks that differ
     #[arg(long)]
     changed_only: bool,
+    #[command(flatten)]
+    contents: Contents,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct ImageCommand {
+    /// A file in scenarios/ without its ending, or SCENARIO/CASE
+    scenario: String,
+    /// The folder for what is made; target/zelkova/SCENARIO-card if absent
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    contents: Contents,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What goes into a boot image and onto its card.
+#[derive(Args)]
+struct Contents {
+    /// The board
+    #[arg(long, value_enum, default_value_t)]
+    board: image::Board,
+    /// Configure the programmable logic with this before the system starts
+    #[arg(long, value_name = "FILE.bit")]
+    bitstream: Option<PathBuf>,
+    /// Another first-stage boot loader, instead of ours
+    #[arg(long, value_name = "FILE.elf")]
+    fsbl: Option<PathBuf>,
+    /// Put the boot image on the card a second time, as BOOT.ALT, for when BOOT.BIN does not verify
+    #[arg(long)]
+    alt: bool,
+    /// Put this boot image on the card as BOOT.ALT
+    #[arg(long, value_name = "FILE", conflicts_with = "alt")]
+    alt_image: Option<PathBuf>,
+    /// Give the partitions MD5 sums
+    #[arg(long)]
+    md5: bool,
+    /// Sign everything: a folder with primary.pem and secondary.pem, or a BIF with [pskfile] and [sskfile]
+    #[arg(long, value_name = "DIR|BIF")]
+    sign: Option<PathBuf>,
+}
+
+impl Contents {
+    fn options(&self) -> image::Options {
+        image::Options {
+            board: self.board,
+            bitstream: self.bitstream.clone(),
+            boot_loader: self.fsbl.clone(),
+            fallback: match &self.alt_image {
+                Some(file) => Some(image::Fallback::File(file.clone())),
+                None => self.alt.then_some(image::Fallback::Same),
+            },
+            md5: self.md5,
+            sign: self.sign.clone(),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -141,6 +207,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Action::Run(run) => boot(run),
         Action::Test(test) => suite(test),
+        Action::Image(command) => make_image(command),
         Action::Flash(flash) => write_card(flash),
         Action::Doctor => Ok(doctor()),
     };
@@ -200,15 +267,51 @@ fn suite(test: &Test) -> anyhow::Result<ExitCode> {
     suite::run(&workspace, toolchain, &test.common.kernel(), &options, test.filter.as_deref())
 }
 
+fn make_image(command: &ImageCommand) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let made = image_of(&workspace, &command.scenario, command.out.as_deref(), &command.contents, &command.common)?;
+    println!("{}", made.boot.display());
+    println!("{}", made.card.display());
+    if let Some(key) = &made.key {
+        eprintln!("zelkova: signed; the primary key's hash, for the chip's eFUSEs, is {key}");
+    }
+    eprintln!("zelkova: put it onto a card with `cargo xtask flash {} --device /dev/...`", made.card.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn image_of(
+    workspace: &Workspace,
+    scenario: &str,
+    folder: Option<&Path>,
+    contents: &Contents,
+    common: &Common,
+) -> anyhow::Result<image::Made> {
+    let scenario = scenario::load(&workspace.scenarios(), scenario, &workspace.components())?;
+    let toolchain = setup::ensure(common.qemu.is_some())?;
+    let pipeline = Pipeline::new(workspace, toolchain, common.kernel().prefix(workspace)?);
+    let default = workspace.output().join(format!("{}-card", scenario.name.replace('/', "-")));
+    image::make(&pipeline, &scenario, &contents.options(), folder.unwrap_or(&default))
+}
+
 fn write_card(flash: &Flash) -> anyhow::Result<ExitCode> {
-    let (Some(image), Some(device)) = (&flash.image, &flash.device) else {
+    let (Some(source), Some(device)) = (&flash.image, &flash.device) else {
         print!("{}", flash::list()?);
         anyhow::ensure!(flash.image.is_none(), "nothing was written: say where to with --device");
         return Ok(ExitCode::SUCCESS);
     };
     let options =
         flash::Options { device: device.clone(), force: flash.force, yes: flash.yes, changed_only: flash.changed_only };
-    match flash::run(image, &options) {
+    // A wrong device is cheaper to find before an image is built.
+    flash::check(&options)?;
+    let file = Path::new(source);
+    let image = if file.is_file() {
+        file.to_owned()
+    } else {
+        image_of(&Workspace::find()?, source, None, &flash.contents, &flash.common)
+            .with_context(|| format!("`{source}` is no file, and as a scenario it cannot be had"))?
+            .card
+    };
+    match flash::run(&image, &options) {
         Ok(said) => eprintln!("zelkova: {said}"),
         Err(error) if error.is_about_transfer() => {
             complain(&error.into());

@@ -27,6 +27,8 @@ const PREFIX: &str = "ZELKOVA_SEL4_PREFIX";
 const SYSTEM_MODULES: [&str; 2] = [GATE, "init"];
 /// The program through which every component enters the kernel.
 pub(crate) const GATE: &str = "vdso";
+/// The program that the boot ROM starts.
+const BOOT_LOADER: &str = "fsbl";
 /// The module with the devicetree.
 const DEVICETREE: &str = "zedboard.dtb";
 
@@ -80,8 +82,15 @@ impl<'a> Pipeline<'a> {
         self.workspace.program(program)
     }
 
-    /// Builds `scenario` and returns the file that the board starts.
+    /// Builds `scenario` and returns the file that the emulator starts.
     pub(crate) fn build(&self, scenario: &Scenario) -> anyhow::Result<PathBuf> {
+        let path = self.workspace.output().join(format!("{}.elf", scenario.system()));
+        self.build_as(scenario, &path)?;
+        Ok(path)
+    }
+
+    /// Builds `scenario` in the file `path`.
+    pub(crate) fn build_as(&self, scenario: &Scenario, path: &Path) -> anyhow::Result<()> {
         let output = self.workspace.output();
         std::fs::create_dir_all(&output).with_context(|| output.display().to_string())?;
         self.compile(scenario)?;
@@ -102,9 +111,16 @@ impl<'a> Pipeline<'a> {
             modules: &modules,
         };
         let image = pack(&inputs).context("kernel, core and modules cannot be packed")?;
-        let path = output.join(format!("{}.elf", scenario.system()));
-        write_if_changed(&path, &image)?;
-        Ok(path)
+        write_if_changed(path, &image)
+    }
+
+    /// Builds the first-stage boot loader; `None` if the workspace has none.
+    pub(crate) fn boot_loader(&self) -> anyhow::Result<Option<PathBuf>> {
+        let Some(package) = self.workspace.package(BOOT_LOADER) else { return Ok(None) };
+        let mut command = self.cargo("build");
+        command.args(["--package", package, "--bin", BOOT_LOADER]);
+        Step::begin("building the first-stage boot loader").run(&mut command)?;
+        Ok(Some(self.program(BOOT_LOADER)))
     }
 
     fn compile(&self, scenario: &Scenario) -> anyhow::Result<()> {

@@ -33,24 +33,7 @@ pub(super) fn bit(path: &Arc<Path>) -> Result<Payload, Reason> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     let mut fields = Fields { file: BufReader::new(file), offset: 0 };
-    if fields.take::<13>("the header of a bitstream")? != MAGIC {
-        return Err(Reason::Bitstream { offset: 0, expected: "the header of a bitstream" });
-    }
-    for letter in *b"abcd" {
-        if fields.take("a field's letter, a to d, in order")? != [letter] {
-            let offset = fields.offset - 1;
-            return Err(Reason::Bitstream { offset, expected: "a field's letter, a to d, in order" });
-        }
-        let length = u16::from_be_bytes(fields.take("a field's length")?);
-        let mut text = vec![0; length.into()];
-        fields.fill(&mut text, "a field's text")?;
-        if letter == b'b' {
-            let text = String::from_utf8_lossy(&text).trim_end_matches('\0').to_owned();
-            if !PARTS.iter().any(|start| text.starts_with(start)) {
-                return Err(Reason::Part(text));
-            }
-        }
-    }
+    fields.part()?;
     if fields.take("the field e")? != *b"e" {
         return Err(Reason::Bitstream { offset: fields.offset - 1, expected: "the field e" });
     }
@@ -68,12 +51,42 @@ pub(super) fn bit(path: &Arc<Path>) -> Result<Payload, Reason> {
     Ok(Payload::swapped_file(path, fields.offset, announced))
 }
 
+/// The part that a `.bit` file is for.
+pub(super) fn part(path: &Path) -> Result<String, Reason> {
+    Fields { file: BufReader::new(File::open(path)?), offset: 0 }.part()
+}
+
 struct Fields {
     file: BufReader<File>,
     offset: u64,
 }
 
 impl Fields {
+    /// Reads the header up to the data, and answers the part.
+    fn part(&mut self) -> Result<String, Reason> {
+        if self.take::<13>("the header of a bitstream")? != MAGIC {
+            return Err(Reason::Bitstream { offset: 0, expected: "the header of a bitstream" });
+        }
+        let mut part = String::new();
+        for letter in *b"abcd" {
+            if self.take("a field's letter, a to d, in order")? != [letter] {
+                let offset = self.offset - 1;
+                return Err(Reason::Bitstream { offset, expected: "a field's letter, a to d, in order" });
+            }
+            let length = u16::from_be_bytes(self.take("a field's length")?);
+            let mut text = vec![0; length.into()];
+            self.fill(&mut text, "a field's text")?;
+            if letter == b'b' {
+                let text = String::from_utf8_lossy(&text);
+                text.trim_end_matches('\0').clone_into(&mut part);
+                if !PARTS.iter().any(|start| part.starts_with(start)) {
+                    return Err(Reason::Part(part));
+                }
+            }
+        }
+        Ok(part)
+    }
+
     fn fill(&mut self, bytes: &mut [u8], expected: &'static str) -> Result<(), Reason> {
         self.file.read_exact(bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Reason::Bitstream { offset: self.offset, expected },

@@ -135,6 +135,15 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     of(path).map_err(|reason| LoadError { path: path.to_owned(), reason })
 }
 
+/// The part that a `.bit` file is for, as it calls it: `7z020clg484`.
+///
+/// # Errors
+///
+/// When it cannot be read, is no such file, or is for a part that is no Zynq-7000.
+pub fn part(path: &Path) -> Result<String, LoadError> {
+    bitstream::part(path).map_err(|reason| LoadError { path: path.to_owned(), reason })
+}
+
 fn of(path: &Path) -> Result<Loaded, Reason> {
     let shared: Arc<Path> = Arc::from(path);
     let extension = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);

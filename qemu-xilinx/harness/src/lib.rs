@@ -6,7 +6,7 @@
 //! harness owns that process from start to end:
 //!
 //! 1. [`card`] makes the SD card: a copy of the user's image, or one built from a [`recipe`].
-//!    The user's file is not written unless that was asked for.
+//!    The user's file is not written unless that was asked for. [`boot_card`] makes one that a board starts from.
 //! 2. [`board`] starts the emulator with the console (UART1) on a pipe and a QMP socket, and reads
 //!    the console line by line in a thread of its own.
 //! 3. [`judge`] compares every line with the rules of the run: one line means success, others mean
@@ -26,6 +26,7 @@
 
 pub mod backtrace;
 pub mod board;
+pub mod boot_card;
 pub mod card;
 pub mod emulator_log;
 mod fat;

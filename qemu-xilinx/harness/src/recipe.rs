@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,7 +24,7 @@ use crate::size::Size;
 use crate::sums;
 
 /// First sector of the partition, if there is a partition table: 1 MiB, as partitioning tools do.
-const PARTITION: u64 = 2048;
+pub(crate) const PARTITION: u64 = 2048;
 /// Most files that one entry makes.
 const MOST: u32 = 10_000;
 /// Longest long name of a FAT directory entry.
@@ -203,53 +204,66 @@ impl Recipe {
     pub fn build(&self, image: &Path) -> Result<Vec<sums::File>, Error> {
         let file = |source| Error::File { path: image.to_owned(), source };
         let size = self.size.get_ref().0;
-        let mut disk = File::create(image).map_err(file)?;
+        let disk = File::create(image).map_err(file)?;
         disk.set_len(size).map_err(file)?;
-        let mut files = Vec::new();
-        match self.format {
-            Format::Blank => {}
-            Format::Noise => {
-                let mut noise = vec![0; size.min(1 << 20) as usize];
-                Generator::new("noise").fill(&mut noise);
-                disk.write_all(&noise).map_err(file)?;
-            }
-            Format::Fat16 | Format::Fat32 => {
-                let start = if self.mbr { PARTITION } else { 0 };
-                if self.mbr {
-                    let table = partition_table(self.format, start, size / SECTOR - start);
-                    disk.seek(SeekFrom::Start(0)).map_err(file)?;
-                    disk.write_all(&table).map_err(file)?;
-                }
-                drop(disk);
-                self.make_file_system(image, start)?;
-                let tools = Mtools { image, start };
-                files = self.put_files(&tools)?;
-                self.edit(&tools)?;
-            }
+        let start = if self.mbr && self.format.is_fat() { PARTITION } else { 0 };
+        if start > 0 {
+            let partition = Partition { kind: self.partition_kind(), first: start, sectors: size / SECTOR - start };
+            disk.write_all_at(&partition_table(&[partition]), 0).map_err(file)?;
         }
+        drop(disk);
+        let files = self.fill(image, start, size - start * SECTOR)?;
         if let Some(cut) = &self.cut {
             let disk = File::options().write(true).open(image).map_err(file)?;
             disk.set_len(cut.get_ref().0).map_err(file)?;
         }
-        files.sort();
         Ok(files)
     }
 
-    fn make_file_system(&self, image: &Path, start: u64) -> Result<(), Error> {
-        let mut command = Command::new("mkfs.fat");
-        command.args(["--invariant", "-i", "5A454C4B", "-n", "ZELKOVA"]);
-        command.args(["-F", if self.format == Format::Fat16 { "16" } else { "32" }]);
-        command.args(["-h", &start.to_string(), &format!("--offset={start}")]);
-        if let Some(cluster) = &self.cluster {
-            command.args(["-s", &(cluster.get_ref().0 / SECTOR).to_string()]);
+    /// Puts what is on the card, less a partition table of its own, into `bytes` bytes of `image` from sector `start`
+    /// on, which are zero; returns the files.
+    pub(crate) fn fill(&self, image: &Path, start: u64, bytes: u64) -> Result<Vec<sums::File>, Error> {
+        match self.format {
+            Format::Blank => Ok(Vec::new()),
+            Format::Noise => {
+                let mut noise = vec![0; bytes.min(1 << 20) as usize];
+                Generator::new("noise").fill(&mut noise);
+                let disk = File::options().write(true).open(image);
+                let written = disk.and_then(|disk| disk.write_all_at(&noise, start * SECTOR));
+                written.map_err(|source| Error::File { path: image.to_owned(), source })?;
+                Ok(Vec::new())
+            }
+            Format::Fat16 | Format::Fat32 => {
+                let bits = if self.format == Format::Fat16 { 16 } else { 32 };
+                let cluster = self.cluster.as_ref().map(|cluster| cluster.get_ref().0);
+                let volume = NewVolume { bits, cluster, label: "ZELKOVA", serial: "5A454C4B" };
+                volume.make(image, start, bytes)?;
+                let tools = Mtools { image, start };
+                let mut files = self.put_files(&tools)?;
+                self.edit(&tools)?;
+                files.sort();
+                Ok(files)
+            }
         }
-        command.arg(image);
-        command.arg(((self.size.get_ref().0 - start * SECTOR) / 1024).to_string());
-        run(command)?;
-        // `mkfs.fat` makes a FAT32 with too few clusters, which everybody else takes for a FAT16.
-        let bits = fat::Volume::open(image, start * SECTOR).map(|volume| volume.entry_bits());
-        let wanted = if self.format == Format::Fat16 { 16 } else { 32 };
-        if bits.is_ok_and(|bits| bits == wanted) { Ok(()) } else { Err(Error::Clusters { wanted }) }
+    }
+
+    /// The files with their checksums, as [`build`](Self::build) returns them, without making a card.
+    pub fn files(&self) -> Vec<sums::File> {
+        let files = self.paths().filter(|(path, _)| !path.ends_with('/'));
+        // The sink takes everything.
+        let mut files: Vec<_> =
+            files.filter_map(|(path, entry)| write_contents(&mut std::io::sink(), &path, entry).ok()).collect();
+        files.sort();
+        files
+    }
+
+    /// The kind of partition for it in a partition table: FAT with LBA, or data without a file system.
+    pub(crate) fn partition_kind(&self) -> u8 {
+        match self.format {
+            Format::Fat16 => 0x0E,
+            Format::Fat32 => FAT32,
+            Format::Blank | Format::Noise => 0xDA,
+        }
     }
 
     /// Copies the files on the card, directory by directory in the order of the recipe.
@@ -278,7 +292,7 @@ impl Recipe {
                 groups.len() - 1
             });
             let staged = scratch.path().join(group.to_string()).join(name);
-            files.push(write_contents(&staged, &path, entry)?);
+            files.push(stage(&staged, &path, entry)?);
             if let Some((_, members)) = groups.get_mut(group) {
                 members.push(staged);
             }
@@ -352,15 +366,22 @@ fn wrong_path(path: &str) -> Option<String> {
 }
 
 /// Writes the contents of `entry` for the card's file `path` into the host's file `staged`.
-fn write_contents(staged: &Path, path: &str, entry: &Entry) -> Result<sums::File, Error> {
+fn stage(staged: &Path, path: &str, entry: &Entry) -> Result<sums::File, Error> {
     let error = |source| Error::File { path: staged.to_owned(), source };
     if let Some(parent) = staged.parent() {
         std::fs::create_dir_all(parent).map_err(error)?;
     }
     let mut output = BufWriter::new(File::create(staged).map_err(error)?);
+    let file = write_contents(&mut output, path, entry).map_err(error)?;
+    output.flush().map_err(error)?;
+    Ok(file)
+}
+
+/// Writes the contents of `entry` for the card's file `path`.
+fn write_contents(output: &mut impl Write, path: &str, entry: &Entry) -> std::io::Result<sums::File> {
     let mut hash = Sha256::new();
     let bytes = if let Some(text) = &entry.text {
-        output.write_all(text.as_bytes()).map_err(error)?;
+        output.write_all(text.as_bytes())?;
         hash.update(text.as_bytes());
         text.len() as u64
     } else {
@@ -372,13 +393,12 @@ fn write_contents(staged: &Path, path: &str, entry: &Entry) -> Result<sums::File
             let length = left.min(chunk.len() as u64);
             generator.fill(&mut chunk);
             let part = chunk.get(..length as usize).unwrap_or(&chunk);
-            output.write_all(part).map_err(error)?;
+            output.write_all(part)?;
             hash.update(part);
             left -= length;
         }
         bytes
     };
-    output.flush().map_err(error)?;
     let sha256 = hexadecimal(&hash.finalize());
     Ok(sums::File { path: path.to_owned(), bytes, sha256 })
 }
@@ -415,34 +435,76 @@ impl Generator {
     }
 }
 
-/// A master boot record with one partition; cylinders and heads are not used by anyone with LBA.
-fn partition_table(format: Format, start: u64, length: u64) -> [u8; 512] {
-    let mut entry = [0; 16];
-    let kind = if format == Format::Fat16 { 0x0E } else { 0x0C };
-    let fields = [
-        (1, &[0xFE, 0xFF, 0xFF][..]),
-        (4, &[kind]),
-        (5, &[0xFE, 0xFF, 0xFF]),
-        (8, &(start as u32).to_le_bytes()),
-        (12, &u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()),
-    ];
-    for (at, bytes) in fields {
-        entry.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = *from);
-    }
+/// An entry of a partition table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Partition {
+    /// What is in it.
+    pub(crate) kind: u8,
+    /// Its first sector.
+    pub(crate) first: u64,
+    /// Its length in sectors.
+    pub(crate) sectors: u64,
+}
+
+/// The kind of a partition with a FAT32 that is addressed by LBA.
+pub(crate) const FAT32: u8 = 0x0C;
+
+/// A master boot record with up to four partitions; cylinders and heads are not used by anyone with LBA.
+pub(crate) fn partition_table(partitions: &[Partition]) -> [u8; 512] {
     let mut table = [0; 512];
-    table.iter_mut().skip(446).zip(entry).for_each(|(to, from)| *to = from);
-    table.iter_mut().skip(510).zip([0x55, 0xAA]).for_each(|(to, from)| *to = from);
+    let mut put = |at: usize, bytes: &[u8]| table.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = *from);
+    for (index, partition) in partitions.iter().take(4).enumerate() {
+        let entry = 446 + 16 * index;
+        let word = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
+        put(entry + 1, &[0xFE, 0xFF, 0xFF, partition.kind, 0xFE, 0xFF, 0xFF]);
+        put(entry + 8, &word(partition.first));
+        put(entry + 12, &word(partition.sectors));
+    }
+    put(510, &[0x55, 0xAA]);
     table
 }
 
+/// A FAT file system to be made.
+pub(crate) struct NewVolume {
+    /// Bits of an entry of its table: 16 or 32.
+    pub(crate) bits: u32,
+    /// Bytes of a cluster; `mkfs.fat` decides if absent.
+    pub(crate) cluster: Option<u64>,
+    /// Its label.
+    pub(crate) label: &'static str,
+    /// Its serial number in hexadecimal digits.
+    pub(crate) serial: &'static str,
+}
+
+impl NewVolume {
+    /// Makes it in `bytes` bytes of `image` from sector `start` on.
+    pub(crate) fn make(&self, image: &Path, start: u64, bytes: u64) -> Result<(), Error> {
+        let wanted = self.bits;
+        let mut command = Command::new("mkfs.fat");
+        command.args(["--invariant", "-i", self.serial, "-n", self.label, "-F", &wanted.to_string()]);
+        command.args(["-h", &start.to_string(), &format!("--offset={start}")]);
+        if let Some(cluster) = self.cluster {
+            command.args(["-s", &(cluster / SECTOR).to_string()]);
+        }
+        command.arg(image).arg((bytes / 1024).to_string());
+        run(command)?;
+        // `mkfs.fat` makes a FAT32 with too few clusters, which everybody else takes for a FAT16.
+        let made = fat::Volume::open(image, start * SECTOR).map(|volume| volume.entry_bits());
+        if made.is_ok_and(|bits| bits == wanted) { Ok(()) } else { Err(Error::Clusters { wanted }) }
+    }
+}
+
 /// The mtools on the file system that starts at sector `start` of `image`.
-struct Mtools<'a> {
-    image: &'a Path,
-    start: u64,
+pub(crate) struct Mtools<'a> {
+    /// The image.
+    pub(crate) image: &'a Path,
+    /// The sector.
+    pub(crate) start: u64,
 }
 
 impl Mtools<'_> {
-    fn run<A: AsRef<std::ffi::OsStr>>(&self, tool: &str, arguments: &[A]) -> Result<String, Error> {
+    /// Runs `tool` and returns what it printed.
+    pub(crate) fn run<A: AsRef<std::ffi::OsStr>>(&self, tool: &str, arguments: &[A]) -> Result<String, Error> {
         let mut image = self.image.as_os_str().to_owned();
         image.push(format!("@@{}", self.start * SECTOR));
         let mut command = Command::new(tool);
@@ -540,6 +602,7 @@ mod tests {
         let sums: BTreeSet<_> = files.iter().map(|file| &file.sha256).collect();
         assert_eq!(sums.len(), 23, "contents differ from file to file");
         assert_eq!(build(&recipe).2, image, "the same recipe gives the same card");
+        assert_eq!(recipe.files(), files, "and tells them without one");
     }
 
     #[test]

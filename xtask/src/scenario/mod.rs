@@ -51,6 +51,86 @@ impl Scenario {
     pub(crate) fn system(&self) -> &str {
         self.name.split_once('/').map_or(self.name.as_str(), |(system, _)| system)
     }
+
+    /// The same system on a card of which it gets only the `sectors` from `first` on.
+    ///
+    /// Every SD driver's policies are moved there, so that its clients see that part as a card of its own and cannot
+    /// reach the rest. The scenario itself need not know.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a policy: it grants what lies behind that part.
+    pub(crate) fn within(mut self, first: u64, sectors: u64) -> Result<Self, OutsideCard> {
+        for system in &mut self.systems {
+            for (component, config) in &mut system.components {
+                if component.binary.as_str() == SD_DRIVER {
+                    let component = component.name.to_string();
+                    *config = move_policies(config, first, sectors).map_err(|policy| OutsideCard::Policy {
+                        component: component.clone(),
+                        policy,
+                        sectors,
+                    })?;
+                    if config.len() > abi::CONFIG_LEN {
+                        return Err(OutsideCard::TooLong { component, bytes: config.len() });
+                    }
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// The program that drives SD cards.
+const SD_DRIVER: &str = "sd";
+
+/// Why a system cannot be given a part of a card only.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutsideCard {
+    /// A policy of an SD driver grants what is not there.
+    #[error(
+        "policy {policy} of component `{component}` grants sectors behind the {sectors} of [board.sd]; on a card that \
+         the board boots from others lie there"
+    )]
+    Policy {
+        /// The driver.
+        component: String,
+        /// Counted from 1.
+        policy: usize,
+        /// How many there are.
+        sectors: u64,
+    },
+    /// The configuration of an SD driver grows.
+    #[error(
+        "the configuration of `{component}` has {bytes} bytes with each policy's `first` and `count` written out, {} are possible",
+        abi::CONFIG_LEN
+    )]
+    TooLong {
+        /// The driver.
+        component: String,
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+/// Moves the policies in the configuration of an SD driver to the `sectors` from `base` on.
+///
+/// Fails with the number of a policy that grants more. A configuration that is none is left to the driver.
+fn move_policies(config: &str, base: u64, sectors: u64) -> Result<String, usize> {
+    let Ok(mut config) = serde_json::from_str::<serde_json::Value>(config) else { return Ok(config.to_owned()) };
+    let policies = config.get_mut("policies").and_then(serde_json::Value::as_array_mut);
+    for (policy, number) in policies.into_iter().flatten().zip(1..) {
+        let field = |key: &str| policy.get(key).and_then(serde_json::Value::as_u64);
+        let first = field("first").unwrap_or(0);
+        let count = field("count").or_else(|| sectors.checked_sub(first)).unwrap_or(0);
+        if count == 0 || first.checked_add(count).is_none_or(|end| end > sectors) {
+            return Err(number);
+        }
+        if let Some(policy) = policy.as_object_mut() {
+            policy.insert("first".into(), (base + first).into());
+            policy.insert("count".into(), count.into());
+        }
+    }
+    Ok(config.to_string())
 }
 
 /// Why a scenario cannot be had.

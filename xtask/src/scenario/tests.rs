@@ -413,3 +413,27 @@ fn the_shipped_scenarios_are_right() {
         assert!(document.is_ok(), "{}", document.unwrap_err());
     }
 }
+
+/// What the SD driver of a scenario is configured to on a card of which it gets 1,000 sectors from 64 on.
+fn within(policies: &str) -> Result<serde_json::Value, String> {
+    let driver = "\n[[component]]\nname = \"sd\"\nram = \"256K\"\ncaps = 60\nprovides = [\"Block\"]\n";
+    let document = parse(&system(&format!("{driver}config = {{ policies = [{policies}] }}"))).unwrap();
+    let scenario = document.scenario(None).unwrap().within(64, 1000).map_err(|error| error.to_string())?;
+    Ok(serde_json::from_str(&scenario.systems[0].components[0].1).unwrap())
+}
+
+#[test]
+fn on_a_card_that_boots_a_driver_keeps_to_its_part() {
+    let policies = "{ selector = \"default\" }, { selector = { exact = \"a\" }, first = 10, writeable = true }, \
+                    { selector = { exact = \"b\" }, first = 999, count = 1 }";
+    let expected = serde_json::json!({ "policies": [
+        { "selector": "default", "first": 64, "count": 1000 },
+        { "selector": { "exact": "a" }, "first": 74, "count": 990, "writeable": true },
+        { "selector": { "exact": "b" }, "first": 1063, "count": 1 },
+    ] });
+    assert_eq!(within(policies), Ok(expected));
+    for outside in ["first = 1000", "first = 999, count = 2", "first = 18446744073709551614, count = 1"] {
+        let error = within(&format!("{{ selector = \"default\", {outside} }}")).unwrap_err();
+        assert!(error.contains("policy 1 of component `sd`"), "{error}");
+    }
+}
