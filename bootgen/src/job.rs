@@ -148,7 +148,8 @@ impl Job {
             share(&mut specs);
         }
         if let Some(format) = self.generate_keys {
-            listener.warn(&Warning("new keys are made; an image is not, it needs a second call".to_owned()));
+            let text = "new keys are made; an image is not, it needs a second call".to_owned();
+            listener.warn(&Warning { text, vendor_loader: false });
             return specs.iter().try_for_each(|spec| self.generate(spec, format));
         }
         if let Some(path) = &self.efuse_bits {

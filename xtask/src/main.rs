@@ -154,7 +154,7 @@ struct Contents {
     /// Give the partitions MD5 sums
     #[arg(long)]
     md5: bool,
-    /// Sign everything: a folder with primary.pem and secondary.pem, or a BIF with [pskfile] and [sskfile]
+    /// Sign everything: a folder with primary.pem and secondary.pem, or a BIF that names the keys' files
     #[arg(long, value_name = "DIR|BIF")]
     sign: Option<PathBuf>,
 }

@@ -9,11 +9,16 @@ use crate::load::elf;
 
 /// What will not work, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning(pub String);
+pub struct Warning {
+    /// The sentence for people.
+    pub text: String,
+    /// It is the vendor's first-stage boot loader that does not accept it; others may.
+    pub vendor_loader: bool,
+}
 
 impl fmt::Display for Warning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(&self.text)
     }
 }
 
@@ -52,44 +57,59 @@ const CERTIFICATE_PLACE: u64 = 0x1040;
 /// What will not work with this image.
 pub(super) fn warnings(image: &Image) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let mut warn = |text: String| warnings.push(Warning(text));
+    let mut warn = |vendor_loader: bool, text: String| warnings.push(Warning { text, vendor_loader });
     let count = image.partitions.len();
     if count >= MOST_HEADERS {
-        warn(format!(
-            "{count} partitions: the vendor's FSBL reads {MOST_HEADERS} headers including the last, empty one, and stops with \"Invalid Partition Count\""
-        ));
+        warn(
+            true,
+            format!(
+                "{count} partitions: the vendor's FSBL reads {MOST_HEADERS} headers including the last, empty one, and stops with \"Invalid Partition Count\""
+            ),
+        );
     }
     for section in &image.sections {
         if matches!(section.content, Content::HeaderCertificate) && section.place != CERTIFICATE_PLACE {
-            warn(format!(
-                "the headers' certificate lies at {:#x}: the vendor's FSBL looks for it at {CERTIFICATE_PLACE:#x}, since it expects at most 14 partitions and file names shorter than 44 characters",
-                section.place
-            ));
+            warn(
+                true,
+                format!(
+                    "the headers' certificate lies at {:#x}: the vendor's FSBL looks for it at {CERTIFICATE_PLACE:#x}, since it expects at most 14 partitions and file names shorter than 44 characters",
+                    section.place
+                ),
+            );
         }
     }
     let mut processor = false;
     for (index, (_, partition)) in image.partitions().enumerate() {
         let name = &partition.name;
         if partition.machine.is_some_and(|machine| machine != elf::ARM) {
-            warn(format!("{name} is a program for another processor (e_machine {})", partition.machine.unwrap_or(0)));
+            warn(
+                false,
+                format!("{name} is a program for another processor (e_machine {})", partition.machine.unwrap_or(0)),
+            );
         }
         if partition.bootloader {
             if index != 0 {
-                warn(format!(
-                    "{name}, the boot loader, is not the first partition: the vendor's FSBL takes partition 0 for itself and skips it"
-                ));
+                warn(
+                    true,
+                    format!(
+                        "{name}, the boot loader, is not the first partition: the vendor's FSBL takes partition 0 for itself and skips it"
+                    ),
+                );
             }
             if partition.xip {
                 continue;
             }
             let end = u64::from(partition.load) + partition.plain_bytes;
             if end > OCM {
-                warn(format!(
-                    "{name} occupies {:#x}..{end:#x}: the boot ROM copies the boot loader to on-chip memory, 0..{OCM:#x}",
-                    partition.load
-                ));
+                warn(
+                    false,
+                    format!(
+                        "{name} occupies {:#x}..{end:#x}: the boot ROM copies the boot loader to on-chip memory, 0..{OCM:#x}",
+                        partition.load
+                    ),
+                );
             } else if !(u64::from(partition.load)..end).contains(&u64::from(partition.exec)) {
-                warn(format!("{name} is entered at {:#x}, outside of what is loaded", partition.exec));
+                warn(false, format!("{name} is entered at {:#x}, outside of what is loaded", partition.exec));
             }
             continue;
         }
@@ -98,9 +118,12 @@ pub(super) fn warnings(image: &Image) -> Vec<Warning> {
         }
         match partition.destination {
             Destination::Logic if processor => {
-                warn(format!(
-                    "{name}, a bitstream, comes behind a program: the vendor's FSBL expects it before all programs"
-                ));
+                warn(
+                    true,
+                    format!(
+                        "{name}, a bitstream, comes behind a program: the vendor's FSBL expects it before all programs"
+                    ),
+                );
             }
             Destination::Logic => {}
             Destination::Processor => {
@@ -111,10 +134,13 @@ pub(super) fn warnings(image: &Image) -> Vec<Warning> {
                     } else {
                         "the vendor's FSBL refuses it"
                     };
-                    warn(format!(
-                        "{name} is loaded to {:#x}, below the DDR memory that begins at {DDR:#x}: {what}",
-                        partition.load
-                    ));
+                    warn(
+                        true,
+                        format!(
+                            "{name} is loaded to {:#x}, below the DDR memory that begins at {DDR:#x}: {what}",
+                            partition.load
+                        ),
+                    );
                 }
             }
         }
