@@ -13,7 +13,7 @@ pub(crate) const TARGET: &str = "armv7a-none-eabi";
 /// Folders whose programs are components; everything else on the target belongs to the system.
 const COMPONENTS: [&str; 2] = ["apps", "drivers"];
 /// Folders whose packages have programs for the board.
-const ON_TARGET: [&str; 4] = ["apps", "base", "drivers", "platform"];
+const ON_TARGET: [&str; 5] = ["apps", "base", "bsp", "drivers", "platform"];
 
 /// The workspace.
 #[derive(Clone, Debug)]
