@@ -57,6 +57,27 @@ fn a_repeated_start_for_another() {
     pins.stop();
 }
 
+/// UM10204 3.1.11: a 10-bit address once more in one transaction; a wrong lower part ends it.
+#[test]
+fn a_repeated_start_with_ten_bits() {
+    let mut pins = Pins::new(&[Description { ten_bit: true, ..scripted(0x2C5) }]);
+    let stops = |pins: &Pins| pins.bus.slave::<Scripted>("slave").unwrap().stops();
+    pins.start();
+    assert!(pins.put(0xF4) && pins.put(0xC5) && pins.put(1));
+    pins.start();
+    assert!(pins.put(0xF4) && pins.put(0xC5) && pins.put(2));
+    pins.start();
+    assert!(pins.put(0xF5), "to read, the upper part is enough");
+    assert_eq!((pins.get(false), stops(&pins)), (0, 0));
+    pins.start();
+    assert!(pins.put(0xF4) && !pins.put(0xC6));
+    assert_eq!(stops(&pins), 1);
+    pins.start();
+    assert!(!pins.put(0xF5), "it is no longer selected");
+    pins.stop();
+    assert_eq!(pins.bus.slave::<Scripted>("slave").unwrap().received(), [1, 2]);
+}
+
 /// UM10204 3.1.9: the clock stays low as long as a slave holds it.
 #[test]
 fn a_slave_holds_the_clock() {

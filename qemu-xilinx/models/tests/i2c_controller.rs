@@ -733,6 +733,7 @@ fn signals() {
     host.w(CR, MASTER);
     host.settle();
     assert_eq!(host.i2c.drive(SCL), Drive::Floating);
+    assert_eq!(host.last(), "S 54+ 01+ P");
     host.i2c.sense(SCL, true, host.now);
     assert_eq!(host.r(SR), 0);
     // Somebody holds SCL low: the next transfer waits.
@@ -827,4 +828,35 @@ fn coarse_time_changes_nothing() {
     let fine = run(1_000);
     assert_eq!(run(777_777), fine);
     assert_eq!(run(1_000_000_000), fine);
+}
+
+/// Random messages, write, read and both in one transaction, leave an EEPROM as a plain array would be, whatever the lengths.
+#[test]
+fn random_transfers_against_a_plain_memory() {
+    let mut host = Host::new();
+    host.i2c.bus_mut().set("rom", "write-time-us", &zelkova_models::i2c::Value::Integer(0), 0).unwrap();
+    let mut memory = vec![0xFF_u8; 32 * 1024];
+    let mut state = 0x1234_5678_u32;
+    let mut random = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) % below
+    };
+    for _ in 0..500 {
+        let place = random(0x8000) as usize;
+        let address = [(place >> 8) as u8, place as u8];
+        if random(2) == 0 {
+            let data: Vec<u8> = (0..random(100)).map(|_| random(256) as u8).collect();
+            for (index, byte) in data.iter().enumerate() {
+                memory[place / 64 * 64 + (place + index) % 64] = *byte;
+            }
+            assert_eq!(host.write(ROM.into(), &[&address, data.as_slice()].concat(), true), COMP);
+        } else {
+            let length = 1 + random(600) as usize;
+            let wanted: Vec<u8> = (place..place + length).map(|place| memory[place % memory.len()]).collect();
+            assert_eq!(host.write(ROM.into(), &address, random(2) == 0), COMP);
+            assert_eq!(host.read(ROM.into(), length), Ok(wanted));
+        }
+    }
+    assert_eq!(host.i2c.bus().slave::<Eeprom>("rom").unwrap().memory(), memory);
+    assert_eq!(host.complaints(), "");
 }

@@ -163,6 +163,13 @@ fn tmp105_one_shot() {
     set(&mut pins, "temperature", Value::Integer(50));
     pins.wait(SECOND);
     assert_eq!(pins.read(0x48, 2), Some(vec![40, 0]));
+    // Out of shutdown, and back: the running conversion ends, and is the last.
+    pins.write(0x48, &[1, 0x00]);
+    pins.write(0x48, &[1, 0x01]);
+    pins.wait(28 * MS);
+    set(&mut pins, "temperature", Value::Integer(60));
+    pins.wait(SECOND);
+    assert_eq!(pins.write_read(0x48, &[0], 2), Some(vec![50, 0]));
 }
 
 /// TMP105 7.5.4: limits after power-up, and as written; 12 bits are kept.
@@ -402,7 +409,9 @@ fn ds3231_registers() {
     pins.write(0x68, &[0x11, 1, 2]);
     assert_eq!(pins.write_read(0x68, &[0x11], 2), Some(vec![0xF5, 0xC0]));
     pins.write(0x68, &[0x0F, 0x03]);
-    assert_eq!(pins.write_read(0x68, &[0x0F], 1), Some(vec![0]), "flags cannot be set");
+    assert_eq!(pins.write_read(0x68, &[0x0F], 1), Some(vec![0]));
+    pins.write(0x68, &[0x0F, 0xFF]);
+    assert_eq!(pins.write_read(0x68, &[0x0F], 1), Some(vec![8]), "flags cannot be set, EN32kHz can");
 }
 
 /// DS3231, "Alarms", table 2: each kind of match, the interrupt, and clearing it.

@@ -188,10 +188,8 @@ impl Port {
     }
 
     fn start(&mut self) {
-        if self.wedged.is_none() {
-            self.state = State::Address;
-            (self.bits, self.shift, self.byte, self.sda, self.answer) = (0, 0, 0, true, None);
-        }
+        self.state = State::Address;
+        (self.bits, self.shift, self.byte, self.sda, self.answer) = (0, 0, 0, true, None);
     }
 
     fn stop(&mut self, now: u64) {
@@ -273,7 +271,6 @@ impl Port {
                     _ => self.ignore(now),
                 }
             } else if self.addresses.iter().any(begun) {
-                self.leave(now);
                 self.high = high;
                 self.acknowledge(true, Next::AddressLow);
             } else {

@@ -3,7 +3,7 @@
 //! # How the hardware works
 //!
 //! A pointer selects one of four registers: temperature (read-only), configuration, lower and upper limit. The sensor
-//! converts all the time; the result appears when a conversion ends. In shutdown it does not, until the configuration is
+//! converts all the time; the result appears when a conversion ends. In shutdown it does not once the running conversion has ended, until the configuration is
 //! written with the one-shot bit. The ALERT pin goes active when so many conversions in a row as the fault queue says are at
 //! or above the upper limit. In comparator mode it goes inactive when so many are below the lower limit; in interrupt mode
 //! when any register is read, and then the other limit is next. (TMP105 data sheet, SBOS648, 7.3 to 7.5.)
@@ -152,15 +152,9 @@ impl Tmp105 {
         if (before ^ self.configuration) & INTERRUPT != 0 {
             (self.alert, self.falling, self.faults) = (false, false, 0);
         }
-        let starts = if byte & SHUTDOWN == 0 {
-            before & SHUTDOWN != 0 || self.ends.is_none()
-        } else {
-            if self.configuration & INTERRUPT == 0 && before & SHUTDOWN == 0 {
-                self.ends = None;
-            }
-            !self.lm75 && byte & ONE_SHOT != 0
-        };
-        if starts {
+        // Shutdown lets a running conversion end.
+        let wanted = byte & SHUTDOWN == 0 || (!self.lm75 && byte & ONE_SHOT != 0);
+        if wanted && self.ends.is_none() {
             self.ends = Some(now.saturating_add(self.conversion()));
         }
     }
