@@ -37,12 +37,20 @@ impl fmt::Display for ConfigError {
 type Check = fn(&Value) -> Result<(), ConfigError>;
 
 /// The programs that say what their configuration looks like. Any other gets its table as it is.
-const CHECKS: &[(&str, Check)] =
-    &[("devices", |config| typed::<devices::config::Config>(config).map(drop)), ("sd", sd)];
+const CHECKS: &[(&str, Check)] = &[
+    ("devices", |config| typed::<devices::config::Config>(config).map(drop)),
+    ("gpio", |config| checked(config, gpio::Config::check)),
+    ("i2c", |config| checked(config, i2c::Config::check)),
+    ("sd", |config| checked(config, sd::Config::check)),
+];
 
-fn sd(config: &Value) -> Result<(), ConfigError> {
-    let config = typed::<sd::Config>(config)?;
-    config.check().map_err(|error| ConfigError { path: Vec::new(), message: error.to_string() })
+/// Checks a configuration as the program itself does.
+fn checked<T: DeserializeOwned, E: fmt::Display>(
+    config: &Value,
+    check: fn(&T) -> Result<(), E>,
+) -> Result<(), ConfigError> {
+    let config = typed::<T>(config)?;
+    check(&config).map_err(|error| ConfigError { path: Vec::new(), message: error.to_string() })
 }
 
 /// Checks the configuration of a component that runs `binary`.
@@ -100,5 +108,10 @@ mod tests {
         let twice = json!({ "policies": [{ "selector": "default" }, { "selector": "default", "writeable": true }] });
         assert!(check("sd", &twice).unwrap_err().message.contains("two policies"));
         assert!(check("devices", &json!({ "policies": [{ "selector": "default" }] })).is_err());
+        let pins = json!([{ "name": "led", "pin": 7 }, { "name": "led", "pin": 8 }]);
+        let gpio = json!({ "policies": [{ "selector": "default", "pins": pins }] });
+        assert!(check("gpio", &gpio).unwrap_err().message.contains("two pins `led`"));
+        let i2c = json!({ "policies": [{ "selector": "default", "addresses": [{ "first": 0xa0 }] }] });
+        assert!(check("i2c", &i2c).unwrap_err().message.contains("0xa0"));
     }
 }

@@ -3,6 +3,9 @@
 //! A driver asks its device manager for a device by name and gets its registers, interrupts and DMA buffers, without ever
 //! naming a physical address. Which devices a session may have is decided by the manager's policy for the client's label.
 
+use heapless::Vec;
+
+use crate::gpio::{Pull, Slew};
 use crate::{Error, Transport, protocol};
 
 protocol! {
@@ -36,6 +39,56 @@ protocol! {
             /// As `Find` answered.
             device,
         },
+        /// Connects a pin and sets its buffer. When the session closes, the pin becomes what it was at the start.
+        Pin = 6 {
+            /// As `Find` answered.
+            device,
+            /// MIO number.
+            pin,
+            /// A [`Function`].
+            function,
+            /// A [`Pull`].
+            pull,
+            /// A [`Slew`].
+            slew,
+        },
+        /// A property of numbers of a device. Text: its name. Answer: the numbers, at most [`CELLS`].
+        Property = 7 {
+            /// As `Find` answered.
+            device,
+        },
+        /// Text: a name in the binding of a device. Answer: 1 if the device is compatible with that, else 0.
+        Compatible = 8 {
+            /// As `Find` answered.
+            device,
+        },
+    }
+}
+
+/// Most numbers of a property.
+pub const CELLS: usize = 16;
+
+/// What a pin is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Function {
+    /// What it is connected to already.
+    Keep = 0,
+    /// The GPIO controller.
+    Gpio = 1,
+    /// The device.
+    Device = 2,
+}
+
+impl Function {
+    /// The one with the wire value `value`.
+    pub const fn from_wire(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::Keep),
+            1 => Some(Self::Gpio),
+            2 => Some(Self::Device),
+            _ => None,
+        }
     }
 }
 
@@ -108,6 +161,32 @@ impl<T: Transport> Client<T> {
             }
             _ => Err(Error::Invalid),
         }
+    }
+
+    /// Connects a pin, and sets its buffer.
+    ///
+    /// # Errors
+    /// [`Error::Denied`]: no policy gives the pin to this client. [`Error::Invalid`]: the pin does not exist or cannot be connected to the device.
+    pub fn pin(&self, device: u32, pin: u32, function: Function, pull: Pull, slew: Slew) -> Result<(), Error> {
+        let (function, pull, slew) = (function as u32, pull as u32, slew as u32);
+        self.0.call(&DevicesRequest::Pin { device, pin, function, pull, slew }.encode(), &[]).map(drop)
+    }
+
+    /// A property of numbers of a device.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: the device has no such property.
+    pub fn property(&self, device: u32, name: &str) -> Result<Vec<u32, CELLS>, Error> {
+        let mut message = DevicesRequest::Property { device }.encode();
+        message.push_text(name);
+        Vec::from_slice(self.0.call(&message, &[])?.words()).map_err(|_| Error::Invalid)
+    }
+
+    /// Whether a device is compatible with `what`, a name in its binding.
+    pub fn is_compatible(&self, device: u32, what: &str) -> Result<bool, Error> {
+        let mut message = DevicesRequest::Compatible { device }.encode();
+        message.push_text(what);
+        Ok(self.0.call(&message, &[])?.word(0) == Some(1))
     }
 
     /// Puts a device through its reset.

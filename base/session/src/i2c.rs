@@ -310,7 +310,8 @@ pub enum Status {
 }
 
 impl Status {
-    const UNDER_WAY: u32 = 0xff;
+    /// Wire value of [`UnderWay`](Self::UnderWay).
+    pub const UNDER_WAY: u32 = 0xff;
 
     /// Its wire value: the kind of failure, message, byte.
     pub const fn to_wire(self) -> u32 {

@@ -43,6 +43,10 @@ pub mod mio {
     pub const CONSOLE_RECEIVE: u32 = 49;
     /// Push buttons PB1 and PB2.
     pub const BUTTONS: RangeInclusive<u32> = 50..=51;
+    /// Clock and data of I2C controller 0 on connector JE: its pins 2 and 3.
+    pub const I2C0: [u32; 2] = [10, 11];
+    /// Clock and data of I2C controller 1 on connector JE: its pins 4 and 1.
+    pub const I2C1: [u32; 2] = [12, 13];
 }
 
 /// The board for start-up code.

@@ -5,6 +5,7 @@
 //!
 //! - [`memory`]: addresses and interrupts of the peripherals, and the address map around them;
 //! - [`slcr`]: the registers for clocks and resets;
+//! - [`mio`]: the pins, and what they can be connected to;
 //! - [`clocks`]: the rates that follow from them, and the identifiers that devicetrees use for
 //!   clocks and resets;
 //! - [`board`]: what start-up code has to know about a board, as data;
@@ -16,5 +17,6 @@
 pub mod board;
 pub mod clocks;
 pub mod memory;
+pub mod mio;
 pub mod setup;
 pub mod slcr;

@@ -6,7 +6,7 @@
 //! {
 //!   "policies": [
 //!     { "selector": { "exact": "init -> sd" }, "devices": ["mmc0"] },
-//!     { "selector": { "prefix": "init -> lab" }, "devices": ["gpio0", "i2c@e0004000"] }
+//!     { "selector": { "prefix": "init -> lab" }, "devices": ["gpio0", "i2c@e0004000"], "pins": [7, 10, 11] }
 //!   ],
 //!   "rates": [ { "device": "timer0", "hz": 133000000 } ]
 //! }
@@ -17,16 +17,20 @@
 //! control registers cannot be listed: they hold the clocks and resets of all other devices, so the
 //! device manager keeps them.
 //!
+//! `pins` are the multiplexed pins (MIO) that a client may connect and set up. Several clients may have the same pin: whoever asked last has it.
+//!
 //! `rates` says what clock a device really has where the registers do not tell, as on the emulated
 //! board.
 
+use core::fmt;
 use core::num::NonZeroU32;
 
 use heapless::{String, Vec};
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 use session::label::{self, Label, Selector};
 use thiserror::Error;
-use zynq7000::memory;
+use zynq7000::{memory, mio};
 
 use crate::tree::{Device, DeviceError, DeviceTree};
 
@@ -61,6 +65,58 @@ pub struct Policy {
     pub selector: Selector,
     /// What they may have.
     pub devices: Vec<DeviceName, DEVICES>,
+    /// The MIO pins that they may connect.
+    #[serde(default)]
+    pub pins: PinSet,
+}
+
+/// A set of MIO pins. In a configuration: a list of their numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PinSet(u64);
+
+impl PinSet {
+    /// Whether pin `number` is in the set.
+    pub const fn contains(self, number: u32) -> bool {
+        number < mio::PINS && self.0 >> number & 1 != 0
+    }
+
+    /// Adds pin `number`. `false`: there is no such pin.
+    #[must_use]
+    pub const fn insert(&mut self, number: u32) -> bool {
+        if number < mio::PINS {
+            self.0 |= 1 << number;
+        }
+        number < mio::PINS
+    }
+
+    /// The pins in the set.
+    pub fn iter(self) -> impl Iterator<Item = u32> {
+        (0..mio::PINS).filter(move |number| self.contains(*number))
+    }
+}
+
+impl<'de> Deserialize<'de> for PinSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = PinSet;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of pins, MIO 0 to {}", mio::PINS - 1)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<PinSet, A::Error> {
+                let mut pins = PinSet::default();
+                while let Some(number) = list.next_element()? {
+                    if !pins.insert(number) {
+                        return Err(de::Error::invalid_value(Unexpected::Unsigned(number.into()), &self));
+                    }
+                }
+                Ok(pins)
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
 }
 
 /// The rate of the first clock of a device.
@@ -98,9 +154,9 @@ pub enum ConfigError {
     },
 }
 
-/// Why a client does not get a device. Deliberately one answer, whether the device exists or not.
+/// Why a client does not get a device or a pin. Deliberately one answer, whether the device exists or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no policy gives this device to this client")]
+#[error("no policy gives that to this client")]
 pub struct Denied;
 
 impl Config {
@@ -138,6 +194,14 @@ impl Config {
         let device = tree.device(name).map_err(|_| Denied)?;
         let listed = |listed: &DeviceName| listed == name || names(listed, &device, tree);
         if policy.devices.iter().any(listed) { Ok(device) } else { Err(Denied) }
+    }
+
+    /// Whether the client may have pin `number`.
+    ///
+    /// # Errors
+    /// [`Denied`]
+    pub fn pin(&self, label: &Label, number: u32) -> Result<(), Denied> {
+        self.policy(label).filter(|policy| policy.pins.contains(number)).map(drop).ok_or(Denied)
     }
 
     /// The rate that is given for the first clock of `device`.
@@ -179,6 +243,21 @@ mod tests {
         ],
         "rates": [ { "device": "timer0", "hz": 133000000 } ]
     }"#;
+
+    #[test]
+    fn clients_connect_the_pins_of_their_policy() {
+        let config = |pins: &str| {
+            parse(&format!(r#"{{"policies": [{{"selector": "default", "devices": [], "pins": {pins}}}]}}"#))
+        };
+        let label = Label::new("init -> i2c").unwrap();
+        let right = config("[7, 53, 7]").unwrap();
+        assert_eq!(right.policies[0].pins.iter().collect::<std::vec::Vec<_>>(), [7, 53]);
+        assert_eq!(right.pin(&label, 53), Ok(()));
+        assert_eq!(right.pin(&label, 8), Err(Denied));
+        assert_eq!(right.pin(&label, 64 + 7), Err(Denied));
+        assert_eq!(parse(CONFIG).unwrap().pin(&Label::new("init -> sd").unwrap(), 7), Err(Denied));
+        assert!(config("[54]").is_err());
+    }
 
     #[test]
     fn clients_get_what_their_policy_lists() {

@@ -12,7 +12,7 @@
 //!   it;
 //! - [`tree`] looks devices up and reads their registers, interrupts, clocks and resets;
 //! - [`config`] is the list of policies;
-//! - [`slcr`] switches clocks and resets;
+//! - [`slcr`] switches clocks and resets and connects pins;
 //! - [`quiesce`] stops devices that move data by themselves, before their memory is anybody else's.
 
 #![no_std]
@@ -25,5 +25,5 @@ pub mod slcr;
 pub mod tree;
 
 pub use config::{Config, ConfigError, Policy};
-pub use slcr::{Slcr, SlcrError};
+pub use slcr::{PinSettings, Slcr, SlcrError};
 pub use tree::{Device, DeviceError, DeviceTree};

@@ -3,7 +3,7 @@
 //! It is the only component that may ask core for physical registers and interrupts. It reads the board's devicetree, and
 //! hands devices out by name, to those clients whose label its configuration allows them. What a client gets is paid by
 //! the client's session: registers, interrupts and DMA memory vanish when the session closes, and the device is free again. A device that moves data
-//! by itself is stopped before.
+//! by itself is stopped before, and the pins that the client has connected are set as they were at the start.
 //!
 //! A DMA engine can reach all of memory, because the Zynq-7000 has no IOMMU for these masters. Whoever is given one is trusted with memory.
 #![cfg_attr(target_os = "none", no_std, no_main)]
@@ -14,12 +14,14 @@ use core::ptr::NonNull;
 use heapless::Vec;
 use mmio::Mmio;
 use session::core::WRITE;
-use session::devices::DevicesRequest;
+use session::devices::{CELLS, DevicesRequest, Function};
+use session::gpio::{Pull, Slew};
 use session::{Label, Message, Service};
-use zelkova_devices::config::Config;
+use zelkova_devices::config::{Config, PinSet};
 use zelkova_devices::quiesce::{self, is_bus_master};
-use zelkova_devices::slcr::Slcr;
+use zelkova_devices::slcr::{PinSettings, Slcr};
 use zelkova_devices::tree::{Device, DeviceTree};
+use zynq7000::{memory, mio};
 
 /// Clients at a time.
 const SESSIONS: usize = 16;
@@ -35,6 +37,8 @@ struct Manager<'a> {
     config: &'a Config,
     slcr: Slcr<Mmio>,
     ps_clk: u32,
+    /// The registers of the pins as they were at the start.
+    before: [u32; mio::PINS as usize],
     /// What the last answer carried: kept until it has been sent.
     sent: Option<Capability>,
 }
@@ -43,6 +47,8 @@ struct Client<'a> {
     label: Label,
     account: Account,
     devices: Vec<Held<'a>, DEVICES>,
+    /// The pins that it has connected.
+    pins: PinSet,
     /// It has asked for a device that it may not have. That is said once, so that nobody fills the log by asking.
     denied: bool,
 }
@@ -78,7 +84,8 @@ fn run(env: Env) -> Result<(), Error> {
     // SAFETY: the registers are attached as device memory for as long as this component lives, and nobody else has that page.
     let slcr = Slcr::new(unsafe { Mmio::new(base) });
     let ps_clk = tree.ps_clk().ok_or(Error::NotFound)?;
-    let mut manager = Manager { hardware, tree: &tree, config: &config, slcr, ps_clk, sent: None };
+    let before = core::array::from_fn(|pin| slcr.pin(pin as u32).unwrap_or(0));
+    let mut manager = Manager { hardware, tree: &tree, config: &config, slcr, ps_clk, before, sent: None };
     serve::<_, SESSIONS>(&mut manager)
 }
 
@@ -87,7 +94,13 @@ impl<'a> Server for Manager<'a> {
 
     fn open(&mut self, request: &OpenRequest, account: Account) -> Result<Client<'a>, Error> {
         self.config.policy(&request.label).ok_or(Error::Denied)?;
-        Ok(Client { label: request.label.clone(), account, devices: Vec::new(), denied: false })
+        Ok(Client {
+            label: request.label.clone(),
+            account,
+            devices: Vec::new(),
+            pins: PinSet::default(),
+            denied: false,
+        })
     }
 
     fn close(&mut self, client: Client<'a>) {
@@ -96,6 +109,13 @@ impl<'a> Server for Manager<'a> {
         for Held { device, registers } in &client.devices {
             if let Some(registers) = registers {
                 self.quiesce(device, registers);
+            }
+        }
+        for pin in client.pins.iter() {
+            if let Some(before) = self.before.get(pin as usize)
+                && let Err(error) = self.slcr.restore_pin(pin, *before)
+            {
+                log!("MIO {pin}: {error}");
             }
         }
         self.sent = None;
@@ -144,6 +164,19 @@ impl<'a> Server for Manager<'a> {
                 })?;
                 Ok(Answer::words(&[]))
             }
+            DevicesRequest::Pin { device, pin, function, pull, slew } => {
+                self.pin(client, device, pin, [function, pull, slew])
+            }
+            DevicesRequest::Property { device } => {
+                let name = message.text(text).ok_or(Error::Invalid)?;
+                let device = &device_of(client, device)?.device;
+                let numbers = self.tree.property(device, &name).ok_or(Error::NotFound)?;
+                Ok(Answer::words(&numbers.take(CELLS).collect::<Vec<_, CELLS>>()))
+            }
+            DevicesRequest::Compatible { device } => {
+                let what = message.text(text).ok_or(Error::Invalid)?;
+                Ok(Answer::words(&[device_of(client, device)?.device.is_compatible(&what).into()]))
+            }
         }
     }
 
@@ -156,6 +189,13 @@ fn device_of<'c, 'a>(client: &'c Client<'a>, number: u32) -> Result<&'c Held<'a>
 
 fn device_of_mut<'c, 'a>(client: &'c mut Client<'a>, number: u32) -> Result<&'c mut Held<'a>, Error> {
     client.devices.get_mut(number as usize).ok_or(Error::NotFound)
+}
+
+/// What the pins of a device are called.
+fn function_of(device: &Device<'_>) -> Option<mio::Function> {
+    let functions =
+        [(memory::I2C0, mio::Function::I2c0), (memory::I2C1, mio::Function::I2c1), (memory::GPIO, mio::Function::Gpio)];
+    functions.into_iter().find(|(peripheral, _)| device.registers.contains(&peripheral.registers)).map(|found| found.1)
 }
 
 impl<'a> Manager<'a> {
@@ -176,6 +216,40 @@ impl<'a> Manager<'a> {
         let words = [client.devices.len() as u32, device.registers.len() as u32, device.interrupts.len() as u32, rate];
         client.devices.push(Held { device, registers: None }).map_err(|_| Error::Busy)?;
         Ok(Answer::words(&words))
+    }
+
+    fn pin(
+        &mut self,
+        client: &mut Client<'a>,
+        device: u32,
+        pin: u32,
+        [function, pull, slew]: [u32; 3],
+    ) -> Result<Answer, Error> {
+        let held = device_of(client, device)?;
+        let function = match Function::from_wire(function).ok_or(Error::Invalid)? {
+            Function::Keep => None,
+            Function::Gpio => Some(mio::Function::Gpio),
+            Function::Device => Some(function_of(&held.device).ok_or(Error::Invalid)?),
+        };
+        let settings = PinSettings {
+            function: function.map(|function| mio::select(pin, function).ok_or(Error::Invalid)).transpose()?,
+            pull: Pull::from_wire(pull).ok_or(Error::Invalid)?,
+            slew: Slew::from_wire(slew).ok_or(Error::Invalid)?,
+        };
+        self.config.pin(&client.label, pin).map_err(|denied| {
+            if !core::mem::replace(&mut client.denied, true) {
+                log!("{} asks for MIO {pin}: {denied}", client.label.as_str());
+            }
+            Error::Denied
+        })?;
+        if !client.pins.insert(pin) {
+            return Err(Error::Invalid);
+        }
+        self.slcr.configure_pin(pin, settings).map_err(|error| {
+            log!("MIO {pin}: {error}");
+            Error::Device
+        })?;
+        Ok(Answer::words(&[]))
     }
 
     /// Stops a device that moves data by itself.

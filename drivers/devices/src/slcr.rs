@@ -1,17 +1,21 @@
-//! Switches the clocks and resets of devices.
+//! Switches the clocks and resets of devices, and connects pins.
 //!
 //! The system level control registers (UG585 chapter 4.3, 25, 26) are write protected; this opens
 //! them for each change and closes them again. Clocks and resets of all devices share registers, so
 //! changing one is a read-modify-write; that is safe because the page has one owner, and what is
-//! written is read back, because a write that the protection swallows leaves no other trace.
+//! written is read back, because a write that the protection swallows leaves no other trace. The same
+//! holds for the fields of a pin's register.
 //!
 //! [`Slcr::enable`] does not reset the device: it may be one that firmware or the core has been
 //! using, such as the console.
 
 use mmio::{ReadOnly, ReadWrite, Registers, WriteOnly};
+use session::gpio::{Pull, Slew};
 use thiserror::Error;
+use tock_registers::fields::FieldValue;
 use tock_registers::interfaces::{Readable, Writeable};
 use zynq7000::clocks::{Clock, ClockError, ClockRegisters};
+use zynq7000::mio::{self, MIO_PIN};
 use zynq7000::slcr;
 
 use crate::tree::Device;
@@ -28,6 +32,17 @@ pub struct SlcrError {
     pub wanted: u32,
     /// What was read back.
     pub found: u32,
+}
+
+/// What is to be changed about a pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinSettings {
+    /// Value of [`MIO_PIN::FUNCTION`]; the pin may drive then. `None`: as before.
+    pub function: Option<u32>,
+    /// Resistor.
+    pub pull: Pull,
+    /// Edges.
+    pub slew: Slew,
 }
 
 /// The system level control registers.
@@ -93,6 +108,46 @@ impl<B: Registers> Slcr<B> {
             && !device.resets.iter().map(|reset| reset.bit()).any(is_set)
     }
 
+    /// The register of a pin; `None` if there is no such pin.
+    pub fn pin(&self, pin: u32) -> Option<u32> {
+        mio::register(pin).map(|offset| self.register(offset).get())
+    }
+
+    /// Sets the register of a pin to what [`pin`](Self::pin) has read before.
+    ///
+    /// # Errors
+    /// [`SlcrError`] if it does not take that.
+    pub fn restore_pin(&mut self, pin: u32, value: u32) -> Result<(), SlcrError> {
+        let Some(offset) = mio::register(pin) else { return Ok(()) };
+        self.unlocked(|this| this.write(offset, value))
+    }
+
+    /// Changes the register of a pin. A pin that is connected may drive; what drives it is ready before.
+    ///
+    /// # Errors
+    /// [`SlcrError`] if the register does not take the change.
+    pub fn configure_pin(&mut self, pin: u32, settings: PinSettings) -> Result<(), SlcrError> {
+        let Some(offset) = mio::register(pin) else { return Ok(()) };
+        let mut fields = FieldValue::<u32, MIO_PIN::Register>::new(0, 0, 0);
+        if let Some(function) = settings.function {
+            fields += MIO_PIN::FUNCTION.val(function) + MIO_PIN::TRI_ENABLE::CLEAR;
+        }
+        match settings.pull {
+            Pull::Keep => {}
+            Pull::Off => fields += MIO_PIN::PULLUP::CLEAR,
+            Pull::Up => fields += MIO_PIN::PULLUP::SET,
+        }
+        match settings.slew {
+            Slew::Keep => {}
+            Slew::Slow => fields += MIO_PIN::SPEED::Slow,
+            Slew::Fast => fields += MIO_PIN::SPEED::Fast,
+        }
+        self.unlocked(|this| {
+            let before = this.register(offset).get();
+            this.write(offset, fields.modify(before))
+        })
+    }
+
     fn gate(&self, device: &Device<'_>, open: bool) -> Result<(), SlcrError> {
         let mut gates = device.clocks.iter().filter_map(|clock| clock.gate());
         gates.try_for_each(|(offset, bit)| self.set(offset, bit, open))
@@ -104,9 +159,12 @@ impl<B: Registers> Slcr<B> {
     }
 
     fn set(&self, offset: usize, bit: u32, value: bool) -> Result<(), SlcrError> {
+        let before = self.register(offset).get();
+        self.write(offset, if value { before | bit } else { before & !bit })
+    }
+
+    fn write(&self, offset: usize, wanted: u32) -> Result<(), SlcrError> {
         let register = self.register(offset);
-        let before = register.get();
-        let wanted = if value { before | bit } else { before & !bit };
         register.set(wanted);
         match register.get() {
             found if found == wanted => Ok(()),
@@ -172,6 +230,7 @@ mod tests {
                 (slcr::SDIO_RST_CTRL, 0x33),
                 (slcr::UART_RST_CTRL, 0),
                 (slcr::BOOT_MODE, 5),
+                (0x700 + 4 * 10, 0x1601),
             ]);
             Self { registers: RefCell::new(registers), locked: Cell::new(true), stuck, writes: RefCell::default() }
         }
@@ -237,6 +296,26 @@ mod tests {
         let resets: Vec<_> = model.writes.borrow().iter().filter(|write| write.0 == 0x218).copied().collect();
         assert_eq!(resets, [(0x218, 0x23), (0x218, 0x33), (0x218, 0x32), (0x218, 0x22)]);
         assert!(slcr.is_enabled(&sd()));
+    }
+
+    #[test]
+    fn a_pin_changes_only_in_what_is_said() {
+        let model = Model::new(None);
+        let mut slcr = Slcr::new(&model);
+        let settings = |function, pull, slew| PinSettings { function, pull, slew };
+        for (change, expected) in [
+            (settings(None, Pull::Keep, Slew::Keep), 0x1601),
+            (settings(None, Pull::Off, Slew::Fast), 0x0701),
+            (settings(mio::select(10, mio::Function::I2c0), Pull::Up, Slew::Keep), 0x1740),
+            (settings(mio::select(10, mio::Function::Gpio), Pull::Keep, Slew::Slow), 0x1600),
+        ] {
+            slcr.configure_pin(10, change).unwrap();
+            assert_eq!(slcr.pin(10), Some(expected));
+            assert!(slcr.is_locked());
+        }
+        slcr.restore_pin(10, 0x1601).unwrap();
+        assert_eq!((slcr.pin(10), slcr.pin(54)), (Some(0x1601), None));
+        assert!(model.writes.borrow().iter().all(|(offset, _)| *offset == 0x728));
     }
 
     #[test]

@@ -121,6 +121,13 @@ impl<'a> DeviceTree<'a> {
         self.nodes().map(|(bus, node)| (node.name, self.read(bus, node)))
     }
 
+    /// The numbers of a device's property `name`; `None` if it has no such property, or one that does not consist of numbers.
+    pub fn property(&self, device: &Device<'a>, name: &str) -> Option<impl Iterator<Item = u32> + use<'a>> {
+        let mut nodes = self.nodes().filter(|(bus, node)| self.read(*bus, *node).as_ref() == Ok(device));
+        let value = nodes.next()?.1.property(name)?.value;
+        Some(cells(value)?.iter().copied().map(u32::from_be_bytes))
+    }
+
     /// Rate of the crystal clock in hertz.
     pub fn ps_clk(&self) -> Option<u32> {
         let clocks =

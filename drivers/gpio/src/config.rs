@@ -31,9 +31,11 @@ use crate::controller::Controller;
 use crate::pins::Group;
 
 /// The most policies.
-pub const POLICIES: usize = 12;
-/// Longest name of a pin or a device, in bytes.
-pub const NAME: usize = 24;
+pub const POLICIES: usize = 8;
+/// Longest name of a pin, in bytes.
+pub const NAME: usize = 14;
+/// Longest name of a device, in bytes.
+pub const DEVICE_NAME: usize = 24;
 
 /// The driver's configuration. [`Config::check`] it once before use.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -41,12 +43,12 @@ pub const NAME: usize = 24;
 pub struct Config {
     /// The device in the devicetree; `gpio0` if absent.
     #[serde(default = "default_device")]
-    pub device: String<NAME>,
+    pub device: String<DEVICE_NAME>,
     /// The policies; their order does not matter.
     pub policies: Vec<Policy, POLICIES>,
 }
 
-fn default_device() -> String<NAME> {
+fn default_device() -> String<DEVICE_NAME> {
     String::try_from("gpio0").unwrap_or_default()
 }
 
@@ -67,7 +69,7 @@ pub struct PinPolicy {
     /// What the client calls it.
     pub name: String<NAME>,
     /// Which pin of the device it is.
-    pub pin: u32,
+    pub pin: u8,
     /// What it may be; both if absent.
     #[serde(default)]
     pub access: Access,
@@ -113,7 +115,7 @@ pub enum ConfigError {
         /// Its second name.
         name: String<NAME>,
         /// Its number.
-        pin: u32,
+        pin: u8,
     },
     /// The device has no such pin.
     #[error("pin {pin}, `{name}`: the device has no such pin")]
@@ -121,7 +123,7 @@ pub enum ConfigError {
         /// Its name.
         name: String<NAME>,
         /// Its number.
-        pin: u32,
+        pin: u8,
     },
     /// The hardware cannot do it.
     #[error("pin {pin}, `{name}`: the hardware can only make it an output; say access = \"output\"")]
@@ -129,7 +131,7 @@ pub enum ConfigError {
         /// Its name.
         name: String<NAME>,
         /// Its number.
-        pin: u32,
+        pin: u8,
     },
 }
 
@@ -171,7 +173,7 @@ impl Policy {
         let inputs = controller.inputs();
         let mut group = Group::new();
         for PinPolicy { name, pin, access } in &self.pins {
-            let place = controller.place(*pin);
+            let place = controller.place((*pin).into());
             let place = place.ok_or_else(|| ConfigError::NoSuchPin { name: name.clone(), pin: *pin })?;
             if access.input() && inputs.get(place.bank).is_none_or(|bank| bank & place.mask() == 0) {
                 return Err(ConfigError::OnlyOutput { name: name.clone(), pin: *pin });

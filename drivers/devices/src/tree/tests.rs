@@ -100,8 +100,8 @@ fn what_is_no_device_is_not_handed_out() {
 
 #[test]
 fn every_device_is_listed() {
-    assert_eq!(board().devices().count(), 11);
-    assert_eq!(board().devices().filter(|(_, device)| device.is_ok()).count(), 8);
+    assert_eq!(board().devices().count(), 14);
+    assert_eq!(board().devices().filter(|(_, device)| device.is_ok()).count(), 11);
 }
 
 /// A board of one bus with one device that has these properties.
@@ -301,4 +301,17 @@ proptest! {
     fn no_text_is_a_blob(text: String) {
         prop_assert!(DeviceTree::new(text.as_bytes()).is_err());
     }
+}
+
+#[test]
+fn properties_of_numbers_can_be_read() {
+    let tree = board();
+    let property = |device: &str, name: &str| {
+        tree.property(&tree.device(device).unwrap(), name).map(std::iter::Iterator::collect::<std::vec::Vec<u32>>)
+    };
+    assert_eq!(property("gpio3", "xlnx,gpio-width"), Some(std::vec![5]));
+    assert_eq!(property("gpio1", "xlnx,gpio-width"), Some(std::vec![8]));
+    assert_eq!(property("gpio0", "xlnx,gpio-width"), None);
+    // A text of 13 bytes.
+    assert_eq!(property("i2c0", "compatible"), None);
 }
