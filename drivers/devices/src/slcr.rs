@@ -37,7 +37,7 @@ pub struct SlcrError {
 /// What is to be changed about a pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinSettings {
-    /// Value of [`MIO_PIN::FUNCTION`]; the pin may drive then. `None`: as before.
+    /// Value of [`MIO_PIN::FUNCTION`](mod@MIO_PIN::FUNCTION); the pin may drive then. `None`: as before.
     pub function: Option<u32>,
     /// Resistor.
     pub pull: Pull,
