@@ -10,6 +10,8 @@
 //! are after a reset: with the pull-up, and flat edges.
 //!
 //! Debouncing needs a route to a timer; without one it is refused.
+//!
+//! While the configuration is read, it takes a stack of 128 KiB; in a system description: `stack = "128K"`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ptr::NonNull;
