@@ -54,7 +54,7 @@ pub const fn register(pin: u32) -> Option<usize> {
     if pin < PINS { Some(slcr::MIO_PIN_00 + 4 * pin as usize) } else { None }
 }
 
-/// What a pin's field [`MIO_PIN::FUNCTION`] must be for a function; `None` if the pin does not have that.
+/// What a pin's field [`const@MIO_PIN::FUNCTION`] must be for a function; `None` if the pin does not have that.
 ///
 /// From pin 10 on, two pins in turn can be controller 0 and controller 1 (UG585 table 2-4).
 pub const fn select(pin: u32, function: Function) -> Option<u32> {
