@@ -212,8 +212,7 @@ impl<T: Transport> Client<T> {
     /// none will come, because no request is under way.
     #[inline]
     pub fn enter(&self, wait: bool) -> Result<bool, Error> {
-        let (label, [completions, ..]) = self.0.call_words(ENTER, [wait.into(), 0, 0, 0], 1);
-        Error::check(label)?;
+        let [completions, ..] = self.0.call_fast(ENTER, [wait.into(), 0, 0, 0], 1)?;
         Ok(completions != 0)
     }
 }

@@ -272,24 +272,24 @@ impl<T: Transport> Client<T> {
     /// All pins, read at once.
     #[inline]
     pub fn read(&self) -> Result<Levels, Error> {
-        let [pins, set, outputs, _] = self.fast(READ, [0; 4], 0)?;
+        let [pins, set, outputs, _] = self.0.call_fast(READ, [0; 4], 0)?;
         Ok(Levels { pins, set, outputs })
     }
 
     /// Sets the pins in `mask` to `levels`, at once.
     #[inline]
     pub fn write(&self, mask: u32, levels: u32) -> Result<(), Error> {
-        self.fast(WRITE, [mask, levels, 0, 0], 2).map(drop)
+        self.0.call_fast(WRITE, [mask, levels, 0, 0], 2).map(drop)
     }
 
     /// Makes the pins in `mask` outputs with these `levels` if they are in `outputs`, else inputs.
     pub fn direct(&self, mask: u32, outputs: u32, levels: u32) -> Result<(), Error> {
-        self.fast(DIRECT, [mask, outputs, levels, 0], 3).map(drop)
+        self.0.call_fast(DIRECT, [mask, outputs, levels, 0], 3).map(drop)
     }
 
     /// Chooses what counts as an event of the pins in `mask`, and forgets their events until now.
     pub fn trigger(&self, mask: u32, trigger: Trigger) -> Result<(), Error> {
-        self.fast(TRIGGER, [mask, trigger as u32, 0, 0], 2).map(drop)
+        self.0.call_fast(TRIGGER, [mask, trigger as u32, 0, 0], 2).map(drop)
     }
 
     /// Sets the debounce time of the pins in `mask`, in microseconds: at most [`MAX_DEBOUNCE`], 0: none.
@@ -312,13 +312,13 @@ impl<T: Transport> Client<T> {
     /// The pins with events that have not been taken.
     #[inline]
     pub fn pending(&self) -> Result<u32, Error> {
-        self.fast(PENDING, [0; 4], 0).map(|[pending, ..]| pending)
+        self.0.call_fast(PENDING, [0; 4], 0).map(|[pending, ..]| pending)
     }
 
     /// Takes the events of a pin.
     #[inline]
     pub fn take(&self, pin: Pin) -> Result<Events, Error> {
-        let [count, level, pending, _] = self.fast(TAKE, [pin.0, 0, 0, 0], 1)?;
+        let [count, level, pending, _] = self.0.call_fast(TAKE, [pin.0, 0, 0, 0], 1)?;
         Ok(Events { count, level: level != 0, pending })
     }
 
@@ -332,12 +332,6 @@ impl<T: Transport> Client<T> {
     pub fn output(&self, pin: Pin, level: bool) -> Result<Output<'_, T>, Error> {
         self.direct(pin.mask(), pin.mask(), if level { pin.mask() } else { 0 })?;
         Ok(Output { client: self, pin })
-    }
-
-    #[inline]
-    fn fast(&self, label: u32, words: [u32; 4], count: u32) -> Result<[u32; 4], Error> {
-        let (label, answer) = self.0.call_words(label, words, count);
-        Error::check(label).map(|()| answer)
     }
 }
 

@@ -442,7 +442,8 @@ impl<T: Transport, M: AsRef<[AtomicU32]>> Bus<T, M> {
         let words = [const { AtomicU32::new(0) }; 2 * SHORT_WORDS];
         put(Payload(&words), operations);
         let [first, second, third, ..] = words.each_ref().map(|word| word.load(Ordering::Relaxed));
-        let [status, data @ ..] = self.call(SHORT_TRANSFER, [request.to_wire(), first, second, third], 4)?;
+        let [status, data @ ..] =
+            self.session.call_fast(SHORT_TRANSFER, [request.to_wire(), first, second, third], 4)?;
         check(status)?;
         // The answer has only what was read, which comes behind what was written.
         let written = request.write.unwrap_or(0).div_ceil(4);
@@ -462,7 +463,7 @@ impl<T: Transport, M: AsRef<[AtomicU32]>> Bus<T, M> {
         let mut status = self.begin(address, &messages, false)?;
         self.under_way = true;
         if status == Status::UNDER_WAY {
-            status = poll_fn(|_| match self.call(POLL, [0; 4], 1) {
+            status = poll_fn(|_| match self.session.call_fast(POLL, [0; 4], 1) {
                 Ok([Status::UNDER_WAY, ..]) => Poll::Pending,
                 Ok([ended, ..]) => Poll::Ready(Ok(ended)),
                 Err(error) => Poll::Ready(Err(error)),
@@ -476,7 +477,7 @@ impl<T: Transport, M: AsRef<[AtomicU32]>> Bus<T, M> {
     /// Waits for the end of a transaction whose future was dropped.
     fn settle(&mut self) -> Result<(), Error> {
         if self.under_way {
-            self.call(POLL, [1, 0, 0, 0], 1)?;
+            self.session.call_fast(POLL, [1, 0, 0, 0], 1)?;
             self.under_way = false;
         }
         Ok(())
@@ -505,7 +506,8 @@ impl<T: Transport, M: AsRef<[AtomicU32]>> Bus<T, M> {
 
     fn begin(&self, address: Address, messages: &[Message], wait: bool) -> Result<u32, Error> {
         let words = [address.to_wire(), messages.len() as u32, wait.into(), 0];
-        self.call(TRANSFER, words, 3).map(|[status, ..]| status)
+        let [status, ..] = self.session.call_fast(TRANSFER, words, 3)?;
+        Ok(status)
     }
 
     fn finish(&self, status: u32, operations: &mut [Operation<'_>]) -> Result<(), Error> {
@@ -513,13 +515,6 @@ impl<T: Transport, M: AsRef<[AtomicU32]>> Bus<T, M> {
         let data = self.words().get(DATA..).unwrap_or(&[]);
         take(Payload(data), operations);
         Ok(())
-    }
-
-    #[inline]
-    fn call(&self, label: u32, words: [u32; 4], count: u32) -> Result<[u32; 4], Error> {
-        let (label, answer) = self.session.call_words(label, words, count);
-        SessionError::check(label)?;
-        Ok(answer)
     }
 }
 

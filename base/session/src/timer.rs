@@ -66,16 +66,16 @@ impl<T: Transport> Client<T> {
     /// The time in microseconds.
     #[inline]
     pub fn now(&self) -> Result<u64, Error> {
-        let (label, [low, high, ..]) = self.0.call_words(NOW, [0; 4], 0);
-        Error::check(label).map(|()| from_words(low, high))
+        let [low, high, ..] = self.0.call_fast(NOW, [0; 4], 0)?;
+        Ok(from_words(low, high))
     }
 
     /// Sets the timeout to `time`, and returns the time now.
     #[inline]
     pub fn set(&self, time: u64) -> Result<u64, Error> {
         let [low, high] = to_words(time);
-        let (label, [low, high, ..]) = self.0.call_words(SET, [low, high, 0, 0], 2);
-        Error::check(label).map(|()| from_words(low, high))
+        let [low, high, ..] = self.0.call_fast(SET, [low, high, 0, 0], 2)?;
+        Ok(from_words(low, high))
     }
 
     /// Sets a timeout every `period` microseconds.

@@ -15,6 +15,16 @@ pub trait Transport {
 
     /// A call of `count` words, at most four, and an answer of at most four; nothing but registers.
     fn call_words(&self, label: u32, words: [u32; 4], count: u32) -> (u32, [u32; 4]);
+
+    /// Like [`call_words`](Self::call_words), for servers whose label is a result.
+    ///
+    /// # Errors
+    /// The one that the answer's label stands for: see [`Error::check`].
+    #[inline]
+    fn call_fast(&self, label: u32, words: [u32; 4], count: u32) -> Result<[u32; 4], Error> {
+        let (label, answer) = self.call_words(label, words, count);
+        Error::check(label).map(|()| answer)
+    }
 }
 
 impl<T: Transport> Transport for &T {
