@@ -2,9 +2,9 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use component::signal::{self, Signal};
-use component::{Env, Error, Open, log, open};
+use component::timer::open_timer;
+use component::{Env, Error, log};
 use serde::Deserialize;
-use session::{Service, timer};
 
 component::entry!(run);
 
@@ -64,10 +64,8 @@ fn run(env: Env) -> Result<(), Error> {
 }
 
 fn patient() -> Result<(), Error> {
-    let session = open(&Open { caps: 4, ..Open::new(Service::Timer) })?;
-    let timer = timer::Client::new(session.capability.ok_or(Error::Invalid)?);
     let tick = Signal::new(TICK).ok_or(Error::Invalid)?;
-    timer.connect(tick.capability()?.slot())?;
+    let timer = open_timer(tick)?;
     timer.repeat(PERIOD * 1000)?;
     for _ in 0..PERIODS {
         while signal::wait() & tick.bit() == 0 {}

@@ -16,9 +16,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use component::signal::{self, Signal};
 use component::sync::Park;
 use component::thread::{self, Options, ThreadPark};
-use component::{Env, Error, Open, env, log, open};
+use component::timer::open_timer;
+use component::{Env, Error, env, log};
 use serde::Deserialize;
-use session::{Service, timer};
 
 component::entry!(run);
 
@@ -62,10 +62,8 @@ fn run(env: Env) -> Result<(), Error> {
             return Err(Error::Invalid);
         }
     };
-    let session = open(&Open { caps: 4, ..Open::new(Service::Timer) })?;
-    let timer = timer::Client::new(session.capability.ok_or(Error::Invalid)?);
     let tick = Signal::new(TICK).ok_or(Error::Invalid)?;
-    timer.connect(tick.capability()?.slot())?;
+    let timer = open_timer(tick)?;
     let mut levels = heapless::Vec::<Level, LEVELS>::new();
     for (priority, run) in config.priorities.into_iter().zip(&RUN) {
         let thread = thread::spawn(Options { stack: STACK, priority }, move || -> () {

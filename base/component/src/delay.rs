@@ -6,14 +6,12 @@
 use core::future::poll_fn;
 use core::task::Poll;
 
-use session::{Error, Service, timer};
+use session::{Error, timer};
 
 use crate::cap::Capability;
-use crate::env::{Open, exit, open};
+use crate::env::exit;
 use crate::signal::Signal;
-
-/// Capabilities of a Timer session.
-const CAPS: u32 = 4;
+use crate::timer::open_timer;
 
 /// A Timer session for one delay at a time.
 #[derive(Debug)]
@@ -26,12 +24,9 @@ impl Delay {
     /// Opens a session; `signal` is raised at the end of delays.
     ///
     /// # Errors
-    /// Those of [`open`].
+    /// Those of [`open_timer`].
     pub fn open(signal: Signal) -> Result<Self, Error> {
-        let session = open(&Open { caps: CAPS, ..Open::new(Service::Timer) })?;
-        let timer = timer::Client::new(session.capability.ok_or(Error::Invalid)?);
-        timer.connect(signal.capability()?.slot())?;
-        Ok(Self { timer, signal })
+        Ok(Self { timer: open_timer(signal)?, signal })
     }
 
     /// The time in microseconds, of the timer's clock.

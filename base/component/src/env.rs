@@ -1,5 +1,7 @@
 //! The start of a component, its parent and its configuration.
 
+use core::fmt;
+
 use abi::slot;
 use serde::Deserialize;
 use session::parent::{ParentRequest, ServerEvent};
@@ -125,11 +127,29 @@ impl Env {
             crate::log!("no configuration: the system description gives this component none");
             return Err(Error::Invalid);
         }
-        serde_json_core::from_slice(self.config).map(|(config, _)| config).map_err(|error| {
-            crate::log!("configuration: {error}");
-            Error::Invalid
-        })
+        serde_json_core::from_slice(self.config).map(|(config, _)| config).map_err(|error| refuse_config(&error))
     }
+
+    /// Like [`config`](Self::config), for a configuration that has to pass a `check` besides.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is none, or it does not fit what the component expects, or does not pass.
+    pub fn checked_config<T: Deserialize<'static>, E: fmt::Display>(
+        &self,
+        check: impl FnOnce(&T) -> Result<(), E>,
+    ) -> Result<T, Error> {
+        let config = self.config()?;
+        match check(&config) {
+            Ok(()) => Ok(config),
+            Err(error) => Err(refuse_config(&error)),
+        }
+    }
+}
+
+/// Says what is wrong with the component's configuration.
+pub fn refuse_config(error: &dyn fmt::Display) -> Error {
+    crate::log!("configuration: {error}");
+    Error::Invalid
 }
 
 /// Asks the parent for more quota: what the own account is short of. `true`: it is there. `false`: the parent has noted it, and

@@ -24,7 +24,7 @@
 //! - [`server`]: the loop of a server;
 //! - [`signal`]: waiting for events; [`log`](mod@log): output; [`heap`]: dynamic memory for those who want it;
 //! - [`thread`]: several threads; [`sync`]: locks that do not spin;
-//! - [`block`], [`gpio`], [`i2c`], [`delay`]: sessions as a client uses them;
+//! - [`block`], [`gpio`], [`i2c`], [`timer`], [`delay`]: sessions as a client uses them; [`device`]: a device as its driver has it;
 //! - [`task`]: waiting for futures; [`report`]: reports, and ROMs that change;
 //! - [`mark`]: marks for measuring;
 //! - [`gate`], [`cap`]: the way into the kernel, and capabilities.
@@ -34,6 +34,7 @@ pub mod block;
 pub mod cap;
 pub mod check;
 pub mod delay;
+pub mod device;
 pub mod env;
 pub mod gate;
 pub mod gpio;
@@ -50,6 +51,7 @@ pub mod sync;
 pub mod task;
 pub mod thread;
 pub mod timeouts;
+pub mod timer;
 
 pub use cap::Capability;
 pub use env::{Env, Open, Session, ask, exit, next_event, open, yielded};

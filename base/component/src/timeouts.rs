@@ -7,12 +7,12 @@
 //! [`earliest`](Timeouts::earliest), which is immediate, takes at most about two times log2 of the number of pending timeouts steps.
 //! [`Timeouts`] is that queue and does not know what time it is; [`Timers`] sets the session's timeout to the earliest of them.
 
-use session::{Error as SessionError, Service, timer};
+use session::{Error as SessionError, timer};
 use thiserror::Error;
 
 use crate::cap::Capability;
-use crate::env::{Open, open};
 use crate::signal::Signal;
+use crate::timer::open_timer;
 
 /// A timeout's number is not below the queue's capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -204,19 +204,13 @@ pub struct Timers<'q, const N: usize> {
     armed: Option<u64>,
 }
 
-/// Capabilities of a Timer session.
-const CAPS: u32 = 4;
-
 impl<'q, const N: usize> Timers<'q, N> {
     /// Opens a session for the timeouts of `queue`; `signal` is raised when one may have passed.
     ///
     /// # Errors
-    /// Those of [`open`].
+    /// Those of [`open_timer`].
     pub fn open(queue: &'q mut Timeouts<N>, signal: Signal) -> Result<Self, SessionError> {
-        let session = open(&Open { caps: CAPS, ..Open::new(Service::Timer) })?;
-        let clock = timer::Client::new(session.capability.ok_or(SessionError::Invalid)?);
-        clock.connect(signal.capability()?.slot())?;
-        Ok(Self { clock, queue, armed: None })
+        Ok(Self { clock: open_timer(signal)?, queue, armed: None })
     }
 
     /// The time.

@@ -16,14 +16,16 @@
 
 use core::ptr::NonNull;
 
+use component::device::Device;
+use component::env::refuse_config;
 use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
-use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, gate, log, open};
+use component::timer::open_timer;
+use component::{Account, Capability, Env, Error, gate, log};
 use mmio::Mmio;
-use session::core::WRITE;
-use session::devices::{self, Found, Function};
+use session::devices::Function;
 use session::gpio::{self, GpioRequest, PENDING, Pin, Pull, READ, Slew, TAKE, TRIGGER, Trigger};
-use session::{Label, Message, Service, timer};
+use session::{Label, Message, timer};
 use zelkova_gpio::config::Policy;
 use zelkova_gpio::{Axi, Config, Controller, Group, Pins, Ps, ps};
 
@@ -33,7 +35,6 @@ const INTERRUPT: u32 = 1;
 const TIME: u32 = 2;
 const DEVICES_RAM: u32 = 40 * 1024;
 const DEVICES_CAPS: u32 = 8;
-const TIMER_CAPS: u32 = 4;
 /// The controller of the processing system, and AXI GPIO, in their bindings.
 const PS: &str = "xlnx,zynq-gpio-1.0";
 const AXI: &str = "xlnx,xps-gpio-1.00.a";
@@ -54,8 +55,7 @@ struct Gpio<'a, C> {
 
 /// The device and its manager.
 struct Board {
-    manager: devices::Client<Capability>,
-    device: u32,
+    device: Device,
     /// Its pins below [`ps::FIRST_EMIO`] are multiplexed.
     is_ps: bool,
 }
@@ -72,25 +72,23 @@ struct Client {
 
 fn run(env: Env) -> Result<(), Error> {
     let config = configuration(&env)?;
-    let session = open(&Open { ram: DEVICES_RAM, caps: DEVICES_CAPS, ..Open::new(Service::Devices) })?;
-    let manager = devices::Client::new(session.capability.ok_or(Error::Invalid)?);
-    let found = manager.find(&config.device)?;
-    let registers = Attached::new(&Dataspace::from_capability(manager.io_memory(found.device, 0)?)?, WRITE, None)?;
+    let device = Device::open(&config.device, DEVICES_RAM, DEVICES_CAPS)?;
+    let number = device.found().device;
+    let registers = device.registers(0)?;
     let base = NonNull::new(registers.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
     let block = unsafe { Mmio::new(base) };
-    let board = Board { is_ps: manager.is_compatible(found.device, PS)?, device: found.device, manager };
-    if board.is_ps {
-        return run_with(Ps::new(block), board, found, &config);
+    if device.is_compatible(number, PS)? {
+        return run_with(Ps::new(block), Board { device, is_ps: true }, &config);
     }
-    if !board.manager.is_compatible(found.device, AXI)? {
+    if !device.is_compatible(number, AXI)? {
         log!("`{}` is neither {PS} nor {AXI}", config.device);
         return Err(Error::Invalid);
     }
-    let width = |name| board.manager.property(found.device, name).map(|cells| cells.first().copied().unwrap_or(0));
+    let width = |name| device.property(number, name).map(|cells| cells.first().copied().unwrap_or(0));
     let is_dual = width("xlnx,is-dual").unwrap_or(0) != 0;
     let widths = [width("xlnx,gpio-width")?, if is_dual { width("xlnx,gpio2-width")? } else { 0 }];
-    run_with(Axi::new(block, widths), board, found, &config)
+    run_with(Axi::new(block, widths), Board { device, is_ps: false }, &config)
 }
 
 /// A frame of its own, as large values move around while the text is read.
@@ -101,25 +99,14 @@ fn configuration(env: &Env) -> Result<Config, Error> {
 
 /// A frame of its own for each kind of controller.
 #[inline(never)]
-fn run_with<C: Controller>(controller: C, board: Board, found: Found, config: &Config) -> Result<(), Error> {
-    config.check_pins(&controller).map_err(|error| {
-        log!("configuration: {error}");
-        Error::Invalid
-    })?;
-    let interrupt = match found.interrupts {
+fn run_with<C: Controller>(controller: C, board: Board, config: &Config) -> Result<(), Error> {
+    config.check_pins(&controller).map_err(|error| refuse_config(&error))?;
+    let interrupt = match board.device.found().interrupts {
         0 => None,
-        _ => {
-            let interrupt = board.manager.interrupt(found.device, 0)?;
-            Signal::new(INTERRUPT).ok_or(Error::Invalid)?.bind(&interrupt)?;
-            Some(interrupt)
-        }
+        _ => Some(board.device.interrupt(0, Signal::new(INTERRUPT).ok_or(Error::Invalid)?)?),
     };
-    let timer = match open(&Open { caps: TIMER_CAPS, ..Open::new(Service::Timer) }) {
-        Ok(session) => {
-            let timer = timer::Client::new(session.capability.ok_or(Error::Invalid)?);
-            timer.connect(Signal::new(TIME).ok_or(Error::Invalid)?.capability()?.slot())?;
-            Some(timer)
-        }
+    let timer = match open_timer(Signal::new(TIME).ok_or(Error::Invalid)?) {
+        Ok(timer) => Some(timer),
         Err(Error::Denied) => None,
         Err(error) => return Err(error),
     };
@@ -132,7 +119,7 @@ impl Board {
     /// Sets up a pin of the device, if it is a multiplexed one.
     fn configure(&self, pin: u32, function: Function, pull: Pull, slew: Slew) -> Result<(), Error> {
         if self.is_ps && pin < ps::FIRST_EMIO {
-            return self.manager.pin(self.device, pin, function, pull, slew);
+            return self.device.pin(self.device.found().device, pin, function, pull, slew);
         }
         if pull == Pull::Keep && slew == Slew::Keep { Ok(()) } else { Err(Error::Invalid) }
     }

@@ -16,18 +16,20 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use component::device::Device;
 use component::gpio::Pins;
 use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
-use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, gate, log, open};
+use component::timer::open_timer;
+use component::{Account, Attached, Capability, Dataspace, Env, Error, gate, log};
 use mmio::Mmio;
 use session::core::{SMALL_PAGES, WRITE};
-use session::devices::{self, Function};
+use session::devices::Function;
 use session::gpio::{Pull, Slew};
 use session::i2c::{
     Address, DATA, I2cRequest, Messages, POLL, Payload, SHORT, SHORT_TRANSFER, ShortRequest, Status, TRANSFER, load,
 };
-use session::{Message, Service, timer};
+use session::{Message, timer};
 use zelkova_i2c::config::Policy;
 use zelkova_i2c::recovery::{self, Lines};
 use zelkova_i2c::{Config, Driver, Event, Transaction};
@@ -38,7 +40,6 @@ const INTERRUPT: u32 = 1;
 const TIME: u32 = 2;
 const DEVICES_RAM: u32 = 40 * 1024;
 const DEVICES_CAPS: u32 = 8;
-const TIMER_CAPS: u32 = 4;
 /// Largest buffer of a session: a message of the greatest length each way.
 const MAX_BUFFER: u32 = 256 << 10;
 const PAGE: u32 = 4096;
@@ -53,8 +54,7 @@ component::entry!(run);
 
 struct Bus {
     driver: Driver<Mmio>,
-    manager: devices::Client<Capability>,
-    device: u32,
+    device: Device,
     timer: timer::Client<Capability>,
     interrupt: Capability,
     config: Config,
@@ -88,52 +88,31 @@ struct Client {
 
 fn run(env: Env) -> Result<(), Error> {
     let config = configuration(&env)?;
-    let time = open(&Open { caps: TIMER_CAPS, ..Open::new(Service::Timer) })?;
-    let timer = timer::Client::new(time.capability.ok_or(Error::Invalid)?);
-    let wake = Signal::new(TIME).ok_or(Error::Invalid)?.capability()?;
-    timer.connect(wake.slot())?;
-    let session = open(&Open { ram: DEVICES_RAM, caps: DEVICES_CAPS, ..Open::new(Service::Devices) })?;
-    let manager = devices::Client::new(session.capability.ok_or(Error::Invalid)?);
-    let found = manager.find(&config.device)?;
-    let registers = Attached::new(&Dataspace::from_capability(manager.io_memory(found.device, 0)?)?, WRITE, None)?;
+    let time = Signal::new(TIME).ok_or(Error::Invalid)?;
+    let timer = open_timer(time)?;
+    let wake = time.capability()?;
+    let device = Device::open(&config.device, DEVICES_RAM, DEVICES_CAPS)?;
+    let clock = device.found().clock;
+    let registers = device.registers(0)?;
     let base = NonNull::new(registers.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
     let block = unsafe { Mmio::new(base) };
-    let interrupt = manager.interrupt(found.device, 0)?;
-    Signal::new(INTERRUPT).ok_or(Error::Invalid)?.bind(&interrupt)?;
-    let driver = Driver::new(block, found.clock).map_err(|error| {
+    let interrupt = device.interrupt(0, Signal::new(INTERRUPT).ok_or(Error::Invalid)?)?;
+    let driver = Driver::new(block, clock).map_err(|error| {
         log!("{error}");
         Error::Device
     })?;
-    let mut bus = Bus {
-        driver,
-        manager,
-        device: found.device,
-        timer,
-        interrupt,
-        config,
-        current: None,
-        clients: 0,
-        turn: 0,
-        armed: None,
-        wake,
-    };
+    let mut bus =
+        Bus { driver, device, timer, interrupt, config, current: None, clients: 0, turn: 0, armed: None, wake };
     bus.connect(Pull::Up)?;
-    log!("{} is ready, clock {} Hz", bus.config.device, found.clock);
+    log!("{} is ready, clock {} Hz", bus.config.device, clock);
     serve::<_, SESSIONS>(&mut bus)
 }
 
 /// A frame of its own, as large values move around while the text is read.
 #[inline(never)]
 fn configuration(env: &Env) -> Result<Config, Error> {
-    let config: Config = env.config()?;
-    match config.check() {
-        Ok(()) => Ok(config),
-        Err(error) => {
-            log!("configuration: {error}");
-            Err(Error::Invalid)
-        }
-    }
+    env.checked_config(Config::check)
 }
 
 /// The lines of the bus through a Gpio session: low is driven, high is let go.
@@ -170,16 +149,18 @@ impl Bus {
     fn connect(&self, pull: Pull) -> Result<(), Error> {
         let Some(pins) = &self.config.pins else { return Ok(()) };
         for pin in [pins.scl, pins.sda] {
-            self.manager.pin(self.device, pin, Function::Device, pull, Slew::Keep).inspect_err(|error| {
-                log!("MIO {pin}: the device manager refuses to connect it: {error}");
-            })?;
+            self.device.pin(self.device.found().device, pin, Function::Device, pull, Slew::Keep).inspect_err(
+                |error| {
+                    log!("MIO {pin}: the device manager refuses to connect it: {error}");
+                },
+            )?;
         }
         Ok(())
     }
 
     /// Resets the controller, and frees the bus as far as that can be done. `true`: it is free as far as one can see.
     fn recover(&self) -> bool {
-        if let Err(error) = self.manager.reset(self.device) {
+        if let Err(error) = self.device.reset(self.device.found().device) {
             log!("the controller cannot be reset: {error}");
         }
         if self.config.pins.is_none() {

@@ -17,13 +17,15 @@
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
+use component::device::Device;
 use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
-use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
+use component::timer::open_timer;
+use component::{Account, Attached, Capability, Dataspace, Env, Error, log};
 use mmio::Mmio;
 use session::block::{BLOCK, BlockRequest, Completion, ENTER, Operation, RING_WORDS, Request, SLOTS, ServerRings};
 use session::core::{SMALL_PAGES, UNCACHED, WRITE};
-use session::{Label, Message, Service, devices, timer};
+use session::{Label, Message, timer};
 use zelkova_sd::adma::{DescriptorTable, Segment};
 use zelkova_sd::card::Card;
 use zelkova_sd::config::{Config, Window};
@@ -38,7 +40,6 @@ const DEVICE: &str = "mmc0";
 const DESCRIPTOR_BYTES: u32 = 4096;
 const DEVICES_RAM: u32 = 48 * 1024;
 const DEVICES_CAPS: u32 = 10;
-const TIMER_CAPS: u32 = 4;
 /// Microseconds between two looks at requests under way.
 const TICK: u32 = 1_000_000;
 /// Times that a card that failed is tried again, a tick apart.
@@ -71,7 +72,7 @@ struct Current {
 
 struct Disk<'a> {
     driver: Driver<'a, Mmio>,
-    devices: devices::Client<Capability>,
+    device: Device,
     timer: timer::Client<Capability>,
     interrupt: Capability,
     config: Config,
@@ -87,27 +88,21 @@ struct Disk<'a> {
 
 fn run(env: Env) -> Result<(), Error> {
     let config = configuration(&env)?;
-    let time = open(&Open { caps: TIMER_CAPS, ..Open::new(Service::Timer) })?;
-    let timer = timer::Client::new(time.capability.ok_or(Error::Invalid)?);
-    let wake = Signal::new(TIME).ok_or(Error::Invalid)?.capability()?;
-    timer.connect(wake.slot())?;
-    let session = open(&Open { ram: DEVICES_RAM, caps: DEVICES_CAPS, ..Open::new(Service::Devices) })?;
-    let devices = devices::Client::new(session.capability.ok_or(Error::Invalid)?);
-    let found = devices.find(DEVICE)?;
-    let table = devices.dma_buffer(DESCRIPTOR_BYTES, None)?;
+    let timer = open_timer(Signal::new(TIME).ok_or(Error::Invalid)?)?;
+    let device = Device::open(DEVICE, DEVICES_RAM, DEVICES_CAPS)?;
+    let table = device.dma_buffer(DESCRIPTOR_BYTES, None)?;
     let table_address = table.bus_address;
     // Uncached: the host controller reads the descriptors past the cache.
     let table = Attached::new(&Dataspace::from_capability(table.dataspace)?, WRITE | UNCACHED, None)?;
-    let registers = Attached::new(&Dataspace::from_capability(devices.io_memory(found.device, 0)?)?, WRITE, None)?;
+    let registers = device.registers(0)?;
     let base = NonNull::new(registers.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
     let block = unsafe { Mmio::new(base) };
-    let interrupt = devices.interrupt(found.device, 0)?;
-    Signal::new(INTERRUPT).ok_or(Error::Invalid)?.bind(&interrupt)?;
-    let driver = Driver::new(block, DescriptorTable::new(table.words(), table_address), found.clock);
+    let interrupt = device.interrupt(0, Signal::new(INTERRUPT).ok_or(Error::Invalid)?)?;
+    let driver = Driver::new(block, DescriptorTable::new(table.words(), table_address), device.found().clock);
     let mut disk = Disk {
         driver,
-        devices,
+        device,
         timer,
         interrupt,
         config,
@@ -125,14 +120,7 @@ fn run(env: Env) -> Result<(), Error> {
 /// A frame of its own, as large values move around while the text is read.
 #[inline(never)]
 fn configuration(env: &Env) -> Result<Config, Error> {
-    let config: Config = env.config()?;
-    match config.check() {
-        Ok(()) => Ok(config),
-        Err(error) => {
-            log!("configuration: {error}");
-            Err(Error::Invalid)
-        }
-    }
+    env.checked_config(Config::check)
 }
 
 impl Disk<'_> {
@@ -328,7 +316,7 @@ impl Server for Disk<'_> {
         if !wanted.is_power_of_two() || !(4096..=MAX_BUFFER).contains(&wanted) {
             return Err(Error::Invalid);
         }
-        let buffer = self.devices.dma_buffer(wanted, Some(account.slot()))?;
+        let buffer = self.device.dma_buffer(wanted, Some(account.slot()))?;
         let ring_dataspace =
             account.create_dataspace(RING_WORDS as u32 * size_of::<AtomicU32>() as u32, SMALL_PAGES)?;
         let ring_memory = Attached::new(&ring_dataspace, WRITE, Some(&account))?;

@@ -6,14 +6,14 @@
 use core::num::NonZeroU32;
 use core::ptr::NonNull;
 
+use component::device::Device;
 use component::server::{Answer, Fast, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
 use component::timeouts::Timeouts;
-use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
+use component::{Account, Capability, Env, Error, log};
 use mmio::Mmio;
-use session::core::WRITE;
+use session::Message;
 use session::timer::{MIN_PERIOD, NOW, SET, TimerRequest, from_words, to_words};
-use session::{Message, Service, devices};
 use zelkova_timer::{Driver, Prescaler};
 
 /// Clients at a time.
@@ -47,22 +47,19 @@ struct Client {
 }
 
 fn run(_: Env) -> Result<(), Error> {
-    let session = open(&Open { ram: DEVICES_RAM, caps: DEVICES_CAPS, ..Open::new(Service::Devices) })?;
-    let manager = devices::Client::new(session.capability.ok_or(Error::Invalid)?);
-    let found = manager.find(DEVICE)?;
-    let Some(clock) = NonZeroU32::new(found.clock) else {
+    let device = Device::open(DEVICE, DEVICES_RAM, DEVICES_CAPS)?;
+    let Some(clock) = NonZeroU32::new(device.found().clock) else {
         log!("the device manager names no clock for `{DEVICE}`");
         return Err(Error::Invalid);
     };
-    let registers = Dataspace::from_capability(manager.io_memory(found.device, 0)?)?;
-    let attached = Attached::new(&registers, WRITE, None)?;
-    let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
+    let registers = device.registers(0)?;
+    let base = NonNull::new(registers.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
     let block = unsafe { Mmio::new(base) };
-    let interrupts = [manager.interrupt(found.device, 0)?, manager.interrupt(found.device, 1)?];
-    for (interrupt, number) in interrupts.iter().zip([CLOCK, DEADLINE]) {
-        Signal::new(number).ok_or(Error::Invalid)?.bind(interrupt)?;
-    }
+    let interrupts = [
+        device.interrupt(0, Signal::new(CLOCK).ok_or(Error::Invalid)?)?,
+        device.interrupt(1, Signal::new(DEADLINE).ok_or(Error::Invalid)?)?,
+    ];
     let driver = Driver::new(block, clock, Prescaler::DEFAULT);
     log!("time starts, clock {clock} Hz");
     let mut timers =

@@ -9,6 +9,7 @@ use core::fmt::Write;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+use component::device::Device;
 use component::server::{Answer, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
 use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
@@ -16,7 +17,7 @@ use heapless::{Deque, Vec};
 use mmio::Mmio;
 use session::core::WRITE;
 use session::log::{LogRequest, Printable};
-use session::{Label, Message, Service, Text, devices};
+use session::{Label, Message, Service, Text};
 use zelkova_uart::{Driver, Events, SetUpError};
 
 /// Clients at a time.
@@ -60,21 +61,18 @@ struct Client {
 }
 
 fn run(_: Env) -> Result<(), Error> {
-    let session = open(&Open { ram: DEVICES_RAM, caps: DEVICES_CAPS, ..Open::new(Service::Devices) })?;
-    let manager = devices::Client::new(session.capability.ok_or(Error::Invalid)?);
-    let found = manager.find(DEVICE)?;
+    let device = Device::open(DEVICE, DEVICES_RAM, DEVICES_CAPS)?;
     let wake = Signal::new(CORE_LOG).ok_or(Error::Invalid)?.capability()?;
     let rom = Open { name: "core-log", notification: Some(wake.slot()), ..Open::new(Service::Rom) };
     let core_log = Dataspace::from_capability(open(&rom)?.capability.ok_or(Error::Invalid)?)?;
     let core_log = Attached::new(&core_log, WRITE, None)?;
-    let registers = Dataspace::from_capability(manager.io_memory(found.device, 0)?)?;
-    let attached = Attached::new(&registers, WRITE, None)?;
-    let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
+    let registers = device.registers(0)?;
+    let base = NonNull::new(registers.pointer().cast()).ok_or(Error::Invalid)?;
     let mut attempts = 0;
     let driver = loop {
         // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
         let block = unsafe { Mmio::new(base) };
-        match Driver::new(block, found.clock, BAUD) {
+        match Driver::new(block, device.found().clock, BAUD) {
             Ok(driver) => break driver,
             Err(SetUpError::StillSending) if attempts < ATTEMPTS => attempts += 1,
             Err(error) => {
@@ -83,8 +81,7 @@ fn run(_: Env) -> Result<(), Error> {
             }
         }
     };
-    let interrupt = manager.interrupt(found.device, 0)?;
-    Signal::new(INTERRUPT).ok_or(Error::Invalid)?.bind(&interrupt)?;
+    let interrupt = device.interrupt(0, Signal::new(INTERRUPT).ok_or(Error::Invalid)?)?;
     let mut printer = Printer {
         driver,
         interrupt,
