@@ -150,11 +150,6 @@ impl AxiGpio {
     fn bits(&self) -> u32 {
         if self.state(1).is_some() { 3 } else { 1 }
     }
-
-    #[cold]
-    fn no_register(&mut self, access: &str, offset: u32) {
-        self.complaints.add(|| format!("axi_gpio: {access} at {offset:#05x}, where there is no register"));
-    }
 }
 
 impl Device for AxiGpio {
@@ -170,7 +165,7 @@ impl Device for AxiGpio {
             Some(Register::Status) => self.status,
             Some(Register::Enable) => self.enable,
             None => {
-                self.no_register("read", offset);
+                self.complaints.no_register("axi_gpio", "read", offset);
                 0
             }
         };
@@ -179,13 +174,11 @@ impl Device for AxiGpio {
 
     fn write(&mut self, offset: u32, width: Width, value: u32, _now: u64) {
         let Some(register) = self.decode(offset) else {
-            self.no_register("write", offset);
+            self.complaints.no_register("axi_gpio", "write", offset);
             return;
         };
         if width != Width::Word {
-            let bits = width.bytes() * 8;
-            self.complaints
-                .add(|| format!("axi_gpio: register {offset:#05x} written {bits} bits wide; it takes words only"));
+            self.complaints.narrow("axi_gpio", format_args!("register {offset:#05x}"), width);
             return;
         }
         let bits = self.bits();

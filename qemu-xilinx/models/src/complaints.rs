@@ -1,5 +1,9 @@
 //! What software did wrong, bounded.
 
+use std::fmt;
+
+use crate::Width;
+
 /// Complaints that are kept until somebody takes them.
 const KEPT: usize = 100;
 
@@ -25,6 +29,18 @@ impl Complaints {
         } else {
             self.dropped += 1;
         }
+    }
+
+    /// `access`, a read or write, at an offset of `device` where there is no register.
+    #[cold]
+    pub(crate) fn no_register(&mut self, device: &str, access: &str, offset: u32) {
+        self.add(|| format!("{device}: {access} at {offset:#05x}, where there is no register"));
+    }
+
+    /// A write to a part of a register of `device`, which takes words only.
+    #[cold]
+    pub(crate) fn narrow(&mut self, device: &str, register: fmt::Arguments<'_>, width: Width) {
+        self.add(|| format!("{device}: {register} written {} bits wide; it takes words only", width.bytes() * 8));
     }
 
     /// Takes them all.

@@ -218,7 +218,7 @@ impl Device for Ddrc {
             MODE_STATUS => u32::from(self.is_up) * NORMAL,
             _ => {
                 if Self::index(register).is_none() {
-                    self.complaints.add(|| format!("ddrc: read at {offset:#05x}, where there is no register"));
+                    self.complaints.no_register("ddrc", "read", offset);
                 }
                 self.value(register)
             }
@@ -230,12 +230,11 @@ impl Device for Ddrc {
         let Some((index, &(_, _, writable, dynamic))) =
             Self::index(offset).and_then(|index| REGISTERS.get(index).map(|register| (index, register)))
         else {
-            self.complaints.add(|| format!("ddrc: write at {offset:#05x}, where there is no register"));
+            self.complaints.no_register("ddrc", "write", offset);
             return;
         };
         if width != Width::Word {
-            self.complaints
-                .add(|| format!("ddrc: {offset:#05x} written {} bits wide; it takes words", width.bytes() * 8));
+            self.complaints.narrow("ddrc", format_args!("{offset:#05x}"), width);
             return;
         }
         let before = self.values.get(index).copied().unwrap_or(0);

@@ -276,7 +276,7 @@ impl Device for Devcfg {
 
     fn read(&mut self, offset: u32, width: Width, _now: u64) -> u32 {
         let value = self.value(offset & !3).unwrap_or_else(|| {
-            self.complaints.add(|| format!("devcfg: read at {offset:#04x}, where there is no register"));
+            self.complaints.no_register("devcfg", "read", offset);
             0
         });
         width.lanes(offset, value)
@@ -284,8 +284,7 @@ impl Device for Devcfg {
 
     fn write(&mut self, offset: u32, width: Width, value: u32, now: u64) {
         if width != Width::Word {
-            self.complaints
-                .add(|| format!("devcfg: {offset:#04x} written {} bits wide; it takes words", width.bytes() * 8));
+            self.complaints.narrow("devcfg", format_args!("{offset:#04x}"), width);
             return;
         }
         if offset == offset::UNLOCK {
@@ -317,7 +316,7 @@ impl Device for Devcfg {
             offset::MULTIBOOT_ADDR => self.multiboot = value & 0x1fff,
             offset::MCTRL => self.mctrl = self.mctrl & !0x10 | value & 0x10,
             offset::STATUS => {}
-            _ => self.complaints.add(|| format!("devcfg: write at {offset:#04x}, where there is no register")),
+            _ => self.complaints.no_register("devcfg", "write", offset),
         }
     }
 

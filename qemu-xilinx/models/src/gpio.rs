@@ -247,11 +247,6 @@ impl Gpio {
         }
         bank.watch();
     }
-
-    #[cold]
-    fn no_register(&mut self, access: &str, offset: u32) {
-        self.complaints.add(|| format!("gpio: {access} at {offset:#05x}, where there is no register"));
-    }
 }
 
 impl Device for Gpio {
@@ -261,7 +256,7 @@ impl Device for Gpio {
 
     fn read(&mut self, offset: u32, width: Width, _now: u64) -> u32 {
         let Some((number, register)) = decode(offset) else {
-            self.no_register("read", offset);
+            self.complaints.no_register("gpio", "read", offset);
             return 0;
         };
         let Some(bank) = self.banks.get(number) else { return 0 };
@@ -288,11 +283,10 @@ impl Device for Gpio {
 
     fn write(&mut self, offset: u32, width: Width, value: u32, _now: u64) {
         match decode(offset) {
-            None => self.no_register("write", offset),
+            None => self.complaints.no_register("gpio", "write", offset),
             Some((number, register)) if width != Width::Word => {
-                let (name, bits) = (register.name(), width.bytes() * 8);
-                self.complaints
-                    .add(|| format!("gpio: {name} of bank {number} written {bits} bits wide; it takes words only"));
+                let name = register.name();
+                self.complaints.narrow("gpio", format_args!("{name} of bank {number}"), width);
             }
             Some((number, register)) => self.write_register(number, register, value),
         }

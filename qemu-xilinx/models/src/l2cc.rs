@@ -176,7 +176,7 @@ impl Device for L2cc {
                 if writable(register).is_none()
                     && !matches!(register, offset::CACHE_ID | offset::INT_MASKED_STATUS | offset::INT_RAW_STATUS)
                 {
-                    self.complaints.add(|| format!("l2cc: read at {offset:#05x}, where there is no register"));
+                    self.complaints.no_register("l2cc", "read", offset);
                 }
                 self.get(register)
             }

@@ -441,11 +441,6 @@ impl Slcr {
             self.dci_done_at = now + DCI_TIME;
         }
     }
-
-    #[cold]
-    fn no_register(&mut self, access: &str, offset: u32) {
-        self.complaints.add(|| format!("slcr: {access} at {offset:#05x}, where there is no register"));
-    }
 }
 
 fn name_of_pin(pin: u32) -> &'static str {
@@ -467,7 +462,7 @@ impl Device for Slcr {
             offset::DDRIOB_DCI_STATUS if self.dci_done_at <= now => DCI_DONE,
             _ => {
                 if self.described(register).is_none() {
-                    self.no_register("read", offset);
+                    self.complaints.no_register("slcr", "read", offset);
                 }
                 self.register(register)
             }
@@ -477,11 +472,11 @@ impl Device for Slcr {
 
     fn write(&mut self, offset: u32, width: Width, value: u32, now: u64) {
         let Some((name, _, writable)) = self.described(offset) else {
-            self.no_register("write", offset);
+            self.complaints.no_register("slcr", "write", offset);
             return;
         };
         if width != Width::Word {
-            self.complaints.add(|| format!("slcr: {name} written {} bits wide; it takes words", width.bytes() * 8));
+            self.complaints.narrow("slcr", format_args!("{name}"), width);
             return;
         }
         match offset {

@@ -430,11 +430,6 @@ impl Ttc {
             counter.update(cycles);
         }
     }
-
-    #[cold]
-    fn no_register(&mut self, access: &str, offset: u32) {
-        self.complaints.add(|| format!("ttc: {access} at {offset:#05x}, where there is no register"));
-    }
 }
 
 impl Device for Ttc {
@@ -444,7 +439,7 @@ impl Device for Ttc {
 
     fn read(&mut self, offset: u32, width: Width, now: u64) -> u32 {
         let Some((number, register)) = decode(offset) else {
-            self.no_register("read", offset);
+            self.complaints.no_register("ttc", "read", offset);
             return 0;
         };
         let cycles = self.cycles.at(now);
@@ -466,13 +461,12 @@ impl Device for Ttc {
 
     fn write(&mut self, offset: u32, width: Width, value: u32, now: u64) {
         let Some((number, register)) = decode(offset) else {
-            self.no_register("write", offset);
+            self.complaints.no_register("ttc", "write", offset);
             return;
         };
         let (name, one_based) = (register.name(), number + 1);
         if width != Width::Word {
-            let bits = width.bytes() * 8;
-            self.complaints.add(|| format!("ttc: {name}_{one_based} written {bits} bits wide; it takes words only"));
+            self.complaints.narrow("ttc", format_args!("{name}_{one_based}"), width);
             return;
         }
         let mask = match register {

@@ -1,6 +1,8 @@
 //! AXI GPIO against PG144 v2.0, by a host that knows only the product guide.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod complaints;
+
 use proptest::prelude::*;
 
 use zelkova_models::axi_gpio::{AxiGpio, CHANNEL_2, Channel};
@@ -41,13 +43,11 @@ impl Host {
     }
 
     fn complaint(&mut self) -> String {
-        let mut complaints = self.gpio.complaints();
-        assert_eq!(complaints.len(), 1, "{complaints:?}");
-        complaints.pop().unwrap()
+        complaints::only(&mut self.gpio)
     }
 
     fn quiet(&mut self) {
-        assert_eq!(self.gpio.complaints(), Vec::<String>::new());
+        complaints::none(&mut self.gpio);
     }
 }
 

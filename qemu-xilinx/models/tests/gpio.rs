@@ -1,6 +1,8 @@
 //! The GPIO controller against UG585 chapter 14 and appendix B.19, by a host that knows only the manual.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod complaints;
+
 use proptest::prelude::*;
 
 use zelkova_models::gpio::{EMIO, Gpio, PINS};
@@ -114,13 +116,11 @@ impl Host {
     }
 
     fn complaint(&mut self) -> String {
-        let mut complaints = self.gpio.complaints();
-        assert_eq!(complaints.len(), 1, "{complaints:?}");
-        complaints.pop().unwrap()
+        complaints::only(&mut self.gpio)
     }
 
     fn quiet(&mut self) {
-        assert_eq!(self.gpio.complaints(), Vec::<String>::new());
+        complaints::none(&mut self.gpio);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The level 2 cache controller against ARM DDI 0246 and UG585 appendix B.25.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod complaints;
+
 use zelkova_models::l2cc::L2cc;
 use zelkova_models::{Device, Width};
 
@@ -26,13 +28,11 @@ impl Host {
     }
 
     fn complaint(&mut self) -> String {
-        let mut complaints = self.l2cc.complaints();
-        assert_eq!(complaints.len(), 1, "{complaints:?}");
-        complaints.pop().unwrap()
+        complaints::only(&mut self.l2cc)
     }
 
     fn quiet(&mut self) {
-        assert_eq!(self.l2cc.complaints(), Vec::<String>::new());
+        complaints::none(&mut self.l2cc);
     }
 }
 
