@@ -107,9 +107,7 @@ pub(crate) fn make(
     let keys = options.sign.as_deref().map(keys).transpose()?;
     let boot_loader = match &options.boot_loader {
         Some(file) => file.clone(),
-        None => pipeline.boot_loader()?.context(
-            "this workspace has no first-stage boot loader (a program `fsbl`); bring one with --fsbl FILE.elf",
-        )?,
+        None => pipeline.boot_loader()?,
     };
     let system = folder.join(format!("{}.elf", scenario.system()));
     pipeline.build_as(&scenario, &system)?;

@@ -114,24 +114,25 @@ impl<'a> Pipeline<'a> {
         write_if_changed(path, &image)
     }
 
-    /// Builds the first-stage boot loader; `None` if the workspace has none.
-    pub(crate) fn boot_loader(&self) -> anyhow::Result<Option<PathBuf>> {
-        let Some(package) = self.workspace.package(BOOT_LOADER) else { return Ok(None) };
+    /// Builds the first-stage boot loader.
+    pub(crate) fn boot_loader(&self) -> anyhow::Result<PathBuf> {
         let mut command = self.cargo("build");
-        command.args(["--package", package, "--bin", BOOT_LOADER]);
+        command.args(["--package", self.package(BOOT_LOADER)?, "--bin", BOOT_LOADER]);
         Step::begin("building the first-stage boot loader").run(&mut command)?;
-        Ok(Some(self.program(BOOT_LOADER)))
+        Ok(self.program(BOOT_LOADER))
+    }
+
+    /// The package that has `program`.
+    fn package(&self, program: &str) -> anyhow::Result<&str> {
+        let package = self.workspace.package(program);
+        package.with_context(|| format!("no package in the workspace has the program `{program}`"))
     }
 
     fn compile(&self, scenario: &Scenario) -> anyhow::Result<()> {
         let mut command = self.cargo("build");
         let system = SYSTEM_MODULES.into_iter().chain(["core", "loader"]);
         for program in system.chain(scenario.binaries.iter().map(String::as_str)) {
-            let package = self
-                .workspace
-                .package(program)
-                .with_context(|| format!("no package in the workspace has the program `{program}`"))?;
-            command.args(["--package", package, "--bin", program]);
+            command.args(["--package", self.package(program)?, "--bin", program]);
         }
         Step::begin("building the programs for the board").run(&mut command)?;
         Ok(())

@@ -4,10 +4,12 @@
 //! for, is a matter of whoever applies them; each function tells.
 
 use thiserror::Error;
+use tock_registers::fields::FieldValue;
 
 use crate::board::{Board, Function, Voltage};
 use crate::clocks::Pll;
 use crate::memory::SLCR;
+use crate::mio::MIO_PIN;
 use crate::slcr;
 
 mod clocks;
@@ -82,21 +84,21 @@ pub fn pins(board: &Board) -> impl Iterator<Item = Write> {
         .flat_map(move |group| {
             (group.first..=group.last).map(move |pin| {
                 let voltage = if pin < 16 { pins.bank_0 } else { pins.bank_1 };
-                let value = group.function.bits()
-                    | u32::from(group.fast) << 8
-                    | io_type(voltage) << 9
-                    | u32::from(group.pull_up) << 12;
+                let buffer = MIO_PIN::SPEED.val(group.fast.into())
+                    + io_type(voltage)
+                    + MIO_PIN::PULLUP.val(group.pull_up.into());
+                let value = group.function.bits() | buffer.value;
                 Write::slcr(slcr::MIO_PIN_00 + 4 * usize::from(pin), 0x3fff, value)
             })
         })
         .chain([Write::slcr(slcr::SD0_WP_CD_SEL, 0x003f_003f, select)])
 }
 
-const fn io_type(voltage: Voltage) -> u32 {
+fn io_type(voltage: Voltage) -> FieldValue<u32, MIO_PIN::Register> {
     match voltage {
-        Voltage::V18 => 1,
-        Voltage::V25 => 2,
-        Voltage::V33 => 3,
+        Voltage::V18 => MIO_PIN::IO_TYPE::Lvcmos18,
+        Voltage::V25 => MIO_PIN::IO_TYPE::Lvcmos25,
+        Voltage::V33 => MIO_PIN::IO_TYPE::Lvcmos33,
     }
 }
 
