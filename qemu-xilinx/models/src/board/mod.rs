@@ -306,14 +306,14 @@ impl Board {
 
     /// Whether a block answers. If not, that is complained about.
     fn answers(&mut self, region: usize, access: &str, offset: u32) -> bool {
-        let Some(block) = self.block(region) else { return region == SLCR };
-        let Some(gate) = block.gate else { return true };
-        let name = block.region.name.clone();
-        let gate = self.slcr.gate(gate);
-        if gate != Gate::Running {
-            self.complain(format!("{name}: {access} at {offset:#05x} while {gate}"));
+        let Some(block) = region.checked_sub(1).and_then(|index| self.blocks.get(index)) else { return region == SLCR };
+        let gate = block.gate.map_or(Gate::Running, |gate| self.slcr.gate(gate));
+        if gate == Gate::Running {
+            return true;
         }
-        gate == Gate::Running
+        let complaint = format!("{}: {access} at {offset:#05x} while {gate}", block.region.name);
+        self.complain(complaint);
+        false
     }
 
     /// Loads from a register. 0 where there is none, or if the device does not answer.
