@@ -13,6 +13,7 @@
 pub mod axi_gpio;
 pub mod bitstream;
 pub mod board;
+pub mod bootrom;
 mod complaints;
 pub mod ddrc;
 pub mod devcfg;
