@@ -5,7 +5,6 @@ use core::fmt::{self, Write as _};
 use core::panic::PanicInfo;
 use core::sync::atomic::AtomicU32;
 
-use bootimage::Certificate;
 use mmio::{Mmio, Registers as _};
 use sd::{DescriptorTable, Driver};
 use zedboard::BOARD;
@@ -15,7 +14,6 @@ use zelkova_fsbl::led::{self, Led};
 use zelkova_fsbl::signature::{self, Digest};
 use zelkova_fsbl::time::pause;
 use zelkova_fsbl::{Failure, clocks, memory};
-use zerocopy::FromBytes as _;
 use zynq7000::memory::{CPU_PRIVATE, DDRC, DEVCFG, GPIO, SDIO0, SLCR};
 use zynq7000::slcr;
 
@@ -96,11 +94,7 @@ fn light() -> Option<Led<Mmio>> {
 /// The digest of the key that this program is signed with, if the boot ROM has found a certificate behind it.
 fn own_signer() -> Option<Digest> {
     // SAFETY: the linker script keeps the place free, and nothing writes to it any more.
-    let bytes = unsafe { &__certificate };
-    let certificate = Certificate::read_from_bytes(bytes).ok()?;
-    let mut is_one = true;
-    certificate.examine(bootimage::Structure::HeaderCertificate, 0, &mut |_| is_one = false);
-    is_one.then(|| signature::primary(&certificate))
+    signature::anchor(unsafe { &__certificate })
 }
 
 /// Writes a line of ours to the console, if there is one.

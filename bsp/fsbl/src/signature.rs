@@ -10,7 +10,7 @@ use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
 use crypto_bigint::{Odd, U64, U2048};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
-use zerocopy::IntoBytes as _;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];
@@ -35,6 +35,15 @@ pub enum Distrust {
 /// The digest of a certificate's primary key, which stands for the whole chain: the eFUSEs of a chip hold it.
 pub fn primary(certificate: &Certificate) -> Digest {
     Sha256::digest(certificate.primary.as_bytes()).into()
+}
+
+/// The digest of the primary key of the certificate in `bytes`, which is where the boot ROM leaves the one that it has checked: of its size, and behind the boot
+/// loader. `None` if there is none.
+pub fn anchor(bytes: &[u8]) -> Option<Digest> {
+    let certificate = Certificate::read_from_bytes(bytes).ok()?;
+    let mut is_one = true;
+    certificate.examine(bootimage::Structure::HeaderCertificate, 0, &mut |_| is_one = false);
+    is_one.then(|| primary(&certificate))
 }
 
 /// Checks that the secondary key of `certificate` signed `data` and the certificate itself, and that its primary key signed the
