@@ -26,6 +26,7 @@ const CONSTANTS: &[(&str, &str)] = &[
     ("SYS_REPLY", "seL4_SysReply"),
     ("SYS_YIELD", "seL4_SysYield"),
     ("SYS_NB_RECV", "seL4_SysNBRecv"),
+    ("LABEL_IRQ_ACK", "IRQAckIRQ"),
     ("OBJECT_UNTYPED", "seL4_UntypedObject"),
     ("OBJECT_TCB", "seL4_TCBObject"),
     ("OBJECT_ENDPOINT", "seL4_EndpointObject"),

@@ -51,16 +51,19 @@ pub mod slot {
 }
 
 /// Version of [`Gate`]; a component refuses to start on another one.
-pub const GATE_VERSION: u32 = 2;
+pub const GATE_VERSION: u32 = 3;
 /// First word of [`Gate`]: "ZGAT".
 pub const GATE_MAGIC: u32 = 0x5441_475a;
 
 /// The functions through which a component enters the kernel, as code addresses.
 ///
 /// `call`, `send`, `reply`, `recv` and `reply_recv` take and return registers as the kernel does: r0 = slot, and badge on
-/// return; r1 = [`Info`]; r2 to r5 = the first four message words. They keep all registers but these, lr and the
-/// flags. The others follow the procedure call standard; those that can fail return 0, or 1 if the
-/// kernel refused.
+/// return; r1 = [`Info`]; r2 to r5 = the first four message words. They keep all registers but these, r7, lr and the flags.
+///
+/// `signal`, `wait`, `poll`, `yield_now` and `irq_ack` take their argument and return their result in r0. They change r1 to r5, r7, lr and the
+/// flags, and keep the rest.
+///
+/// The others follow the procedure call standard. Those that can fail return 0, or 1 if the kernel refused.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Gate {

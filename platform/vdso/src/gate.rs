@@ -3,7 +3,6 @@
 use core::arch::global_asm;
 
 use abi::{GATE_MAGIC, GATE_VERSION, slot};
-use sel4::syscalls::{self, Registers};
 use sel4::{CNode, Cap, Error, IrqHandler, constants as c};
 
 /// Depth at which a component's slots are addressed: its guard takes up the rest.
@@ -20,11 +19,11 @@ struct Table {
     reply: unsafe extern "C" fn(),
     recv: unsafe extern "C" fn(),
     reply_recv: unsafe extern "C" fn(),
-    signal: extern "C" fn(u32),
-    wait: extern "C" fn(u32) -> u32,
-    poll: extern "C" fn(u32) -> u32,
+    signal: unsafe extern "C" fn(),
+    wait: unsafe extern "C" fn(),
+    poll: unsafe extern "C" fn(),
     yield_now: unsafe extern "C" fn(),
-    irq_ack: extern "C" fn(u32) -> u32,
+    irq_ack: unsafe extern "C" fn(),
     irq_bind: extern "C" fn(u32, u32) -> u32,
     mint: extern "C" fn(u32, u32, u32) -> u32,
     copy: extern "C" fn(u32, u32) -> u32,
@@ -32,7 +31,7 @@ struct Table {
     revoke: extern "C" fn(u32) -> u32,
     save_reply: extern "C" fn(u32) -> u32,
     cancel_sends: extern "C" fn(u32) -> u32,
-    ipc_buffer: extern "C" fn() -> u32,
+    ipc_buffer: unsafe extern "C" fn(),
 }
 
 const _: () = assert!(size_of::<Table>() == size_of::<abi::Gate>());
@@ -48,11 +47,11 @@ static GATE: Table = Table {
     reply: gate_reply,
     recv: gate_recv,
     reply_recv: gate_reply_recv,
-    signal,
-    wait,
-    poll,
+    signal: gate_signal,
+    wait: gate_wait,
+    poll: gate_poll,
     yield_now: gate_yield,
-    irq_ack,
+    irq_ack: gate_irq_ack,
     irq_bind,
     mint,
     copy,
@@ -60,27 +59,29 @@ static GATE: Table = Table {
     revoke,
     save_reply,
     cancel_sends,
-    ipc_buffer,
+    ipc_buffer: gate_ipc_buffer,
 };
 
+/// Defines functions of a few instructions without a stack frame: what comes before the kernel is entered, the call's number, and what comes
+/// after.
 macro_rules! enter {
-    ($($name:ident = $number:expr),* $(,)?) => {
+    ($($name:ident = [$($before:literal),*] $number:ident [$($after:literal),*]),* $(,)?) => {
         $(
             global_asm!(
                 ".global {name}",
                 "{name}:",
                 ".cfi_sections .debug_frame",
                 ".cfi_startproc",
-                "push {{r7, lr}}",
-                ".cfi_def_cfa_offset 8",
-                ".cfi_offset lr, -4",
-                ".cfi_offset r7, -8",
+                $($before,)*
                 "mvn r7, #{complement}",
                 "swi 0",
-                "pop {{r7, pc}}",
+                $($after,)*
+                "bx lr",
                 ".cfi_endproc",
+                ".equ irq_ack_info, {ack}",
                 name = sym $name,
-                complement = const !$number,
+                complement = const !c::$number,
+                ack = const c::LABEL_IRQ_ACK << 12,
             );
         )*
     };
@@ -93,35 +94,40 @@ unsafe extern "C" {
     fn gate_recv();
     fn gate_reply_recv();
     fn gate_yield();
+    fn gate_signal();
+    fn gate_wait();
+    fn gate_poll();
+    fn gate_irq_ack();
+    fn gate_ipc_buffer();
 }
 
 enter! {
-    gate_call = c::SYS_CALL,
-    gate_send = c::SYS_SEND,
-    gate_reply = c::SYS_REPLY,
-    gate_recv = c::SYS_RECV,
-    gate_reply_recv = c::SYS_REPLY_RECV,
-    gate_yield = c::SYS_YIELD,
+    gate_call = [] SYS_CALL [],
+    gate_send = [] SYS_SEND [],
+    gate_reply = [] SYS_REPLY [],
+    gate_recv = [] SYS_RECV [],
+    gate_reply_recv = [] SYS_REPLY_RECV [],
+    gate_yield = [] SYS_YIELD [],
+    // An empty message.
+    gate_signal = ["mov r1, #0"] SYS_NB_SEND [],
+    gate_wait = [] SYS_RECV [],
+    gate_poll = [] SYS_NB_RECV [],
+    // The label of the answer is the kernel's error, 0 if there is none.
+    gate_irq_ack = ["mov r1, #irq_ack_info"] SYS_CALL ["lsrs r0, r1, #12", "movne r0, #1"],
 }
+
+global_asm!(
+    ".global {name}",
+    "{name}:",
+    ".cfi_startproc",
+    "mrc p15, 0, r0, c13, c0, 2",
+    "bx lr",
+    ".cfi_endproc",
+    name = sym gate_ipc_buffer,
+);
 
 fn code(result: Result<(), Error>) -> u32 {
     u32::from(result.is_err())
-}
-
-extern "C" fn signal(slot: u32) {
-    syscalls::nb_send(Registers { slot, ..Registers::default() });
-}
-
-extern "C" fn wait(slot: u32) -> u32 {
-    syscalls::recv(slot).slot
-}
-
-extern "C" fn poll(slot: u32) -> u32 {
-    syscalls::nb_recv(slot).slot
-}
-
-extern "C" fn irq_ack(slot: u32) -> u32 {
-    code(Cap::<IrqHandler>::new(slot).ack())
 }
 
 extern "C" fn irq_bind(irq: u32, notification: u32) -> u32 {
@@ -150,10 +156,6 @@ extern "C" fn save_reply(slot: u32) -> u32 {
 
 extern "C" fn cancel_sends(slot: u32) -> u32 {
     code(SELF.cancel_badged_sends(slot, DEPTH))
-}
-
-extern "C" fn ipc_buffer() -> u32 {
-    syscalls::ipc_buffer().expose_provenance() as u32
 }
 
 #[panic_handler]
