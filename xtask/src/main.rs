@@ -9,6 +9,8 @@ mod configs;
 mod diagnostic;
 mod flash;
 mod image;
+mod kernels;
+mod neutral;
 mod pipeline;
 mod progress;
 mod run;
@@ -61,6 +63,11 @@ enum Action {
     /// Never writes the disk of the running system; anything else that is not removable or in use only with --force.
     /// Exit codes: 0 written and equal, 1 failed on the way or not equal, 3 refused, nothing was written.
     Flash(Flash),
+    /// Run every scenario on several kernels and print a table
+    ///
+    /// The default kernel comes first, then each installed seL4 that is named. Components must be the same files on all of them. Exit
+    /// codes: 0 all passed, 1 something failed, 3 a problem with the set-up.
+    Kernels(Kernels),
     /// Tell what is installed, what is missing and how to install it
     Doctor,
 }
@@ -176,6 +183,19 @@ impl Contents {
 }
 
 #[derive(Args)]
+struct Kernels {
+    /// Installed seL4s (bin/kernel.elf, libsel4/include/...); the table calls them by the names of their directories
+    #[arg(value_name = "DIR")]
+    prefixes: Vec<PathBuf>,
+    /// Only scenarios that have this in their name
+    #[arg(long, value_name = "FILTER")]
+    scenarios: Option<String>,
+    /// The emulator, instead of the qemu-system-arm on the search path
+    #[arg(long, value_name = "PATH")]
+    qemu: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct Common {
     /// An installed seL4 (bin/kernel.elf, libsel4/include/...) instead of the default one
     #[arg(long, value_name = "DIR", env = "SEL4_PREFIX", conflicts_with = "kernel_debug")]
@@ -209,6 +229,7 @@ fn main() -> ExitCode {
         Action::Test(test) => suite(test),
         Action::Image(command) => make_image(command),
         Action::Flash(flash) => write_card(flash),
+        Action::Kernels(kernels) => compare(kernels),
         Action::Doctor => Ok(doctor()),
     };
     result.unwrap_or_else(|error| {
@@ -320,6 +341,13 @@ fn write_card(flash: &Flash) -> anyhow::Result<ExitCode> {
         Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn compare(kernels: &Kernels) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let toolchain = setup::ensure(kernels.qemu.is_some())?;
+    let options = run::Options { qemu: kernels.qemu.clone(), ..run::Options::default() };
+    kernels::run(&workspace, toolchain, &kernels.prefixes, &options, kernels.scenarios.as_deref())
 }
 
 fn doctor() -> ExitCode {

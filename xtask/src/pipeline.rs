@@ -2,8 +2,8 @@
 //!
 //! 1. The kernel is found (`--sel4-prefix`) or built; both give a *prefix*, a folder with the kernel and
 //!    the description of its interface.
-//! 2. Cargo builds core, the vdso, the loader, init and the scenario's programs for that kernel, which
-//!    the environment variable `ZELKOVA_SEL4_PREFIX` names. Cargo's own fingerprints make this incremental.
+//! 2. Cargo builds core, the vdso and the loader for that kernel, which the environment variable `ZELKOVA_SEL4_PREFIX` names, and init and
+//!    the scenario's programs for none: they are the same files whatever kernel there is. Cargo's own fingerprints make this incremental.
 //! 3. The programs become boot modules, beside the system description (`system`), those of nested inits
 //!    (`NAME.sys`) and the devicetree (`zedboard.dtb`).
 //! 4. The loader's library packs everything into `target/zelkova/SCENARIO.elf`.
@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use kernel::Prefix;
+use kernel::{Configuration, Prefix};
 use loader::pack::{Inputs, pack};
+use sha2::{Digest, Sha256};
 
 use crate::progress::Step;
-use crate::scenario::Scenario;
+use crate::scenario::{Goals, Scenario};
 use crate::setup::Toolchain;
 use crate::workspace::Workspace;
 
@@ -24,11 +25,13 @@ use crate::workspace::Workspace;
 const PREFIX: &str = "ZELKOVA_SEL4_PREFIX";
 /// Programs of the system itself that are boot modules: core starts `init`, and every component enters the kernel
 /// through `vdso`.
-const SYSTEM_MODULES: [&str; 2] = [GATE, "init"];
+const SYSTEM_MODULES: [&str; 2] = [GATE, INIT];
 /// The program through which every component enters the kernel.
 pub(crate) const GATE: &str = "vdso";
 /// The program that the boot ROM starts.
 const BOOT_LOADER: &str = "fsbl";
+/// The first component.
+pub(crate) const INIT: &str = "init";
 /// The module with the devicetree.
 const DEVICETREE: &str = "zedboard.dtb";
 
@@ -54,6 +57,15 @@ impl Kernel {
         })
         .context("seL4 cannot be built")
     }
+}
+
+/// A component's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checksum {
+    /// The program.
+    pub(crate) program: String,
+    /// SHA-256 of the file, 64 hexadecimal digits.
+    pub(crate) sha256: String,
 }
 
 /// Builds programs for the board.
@@ -129,20 +141,67 @@ impl<'a> Pipeline<'a> {
     }
 
     fn compile(&self, scenario: &Scenario) -> anyhow::Result<()> {
+        self.compile_system()?;
+        self.compile_components(scenario.binaries.iter().map(String::as_str))
+    }
+
+    /// Builds what runs on this kernel alone: core, loader and gate.
+    pub(crate) fn compile_system(&self) -> anyhow::Result<()> {
         let mut command = self.cargo("build");
-        let system = SYSTEM_MODULES.into_iter().chain(["core", "loader"]);
-        for program in system.chain(scenario.binaries.iter().map(String::as_str)) {
+        self.select(&mut command, ["core", "loader", GATE])?;
+        Step::begin("building the system for the board").run(&mut command)?;
+        Ok(())
+    }
+
+    /// Builds init and these components, without telling them which kernel there is.
+    pub(crate) fn compile_components<'p>(&self, programs: impl Iterator<Item = &'p str>) -> anyhow::Result<()> {
+        let mut command = self.cargo("build");
+        command.env_remove(PREFIX);
+        self.select(&mut command, [INIT].into_iter().chain(programs))?;
+        Step::begin("building the components").run(&mut command)?;
+        Ok(())
+    }
+
+    fn select<'p>(&self, command: &mut Command, programs: impl IntoIterator<Item = &'p str>) -> anyhow::Result<()> {
+        for program in programs {
             command.args(["--package", self.package(program)?, "--bin", program]);
         }
-        Step::begin("building the programs for the board").run(&mut command)?;
         Ok(())
+    }
+
+    /// The components of `scenario` as they are on the board, with the SHA-256 of each file. [`build`](Self::build) must have made them.
+    pub(crate) fn checksums(&self, scenario: &Scenario) -> anyhow::Result<Vec<Checksum>> {
+        let programs = [INIT].into_iter().chain(scenario.binaries.iter().map(String::as_str));
+        programs
+            .map(|program| {
+                let file = read(&self.stripped_path(program))?;
+                let sha256 = Sha256::digest(&file).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+                Ok(Checksum { program: program.to_owned(), sha256 })
+            })
+            .collect()
+    }
+
+    /// Which goals of a scenario hold on this kernel.
+    pub(crate) fn goals(&self) -> Goals {
+        if self.prefix.configuration() == Configuration::Debug {
+            Goals::None
+        } else if self.prefix.dir().starts_with(self.workspace.output()) {
+            Goals::Default
+        } else {
+            Goals::OtherKernels
+        }
+    }
+
+    fn stripped_path(&self, program: &str) -> PathBuf {
+        self.workspace.output().join("stripped").join(program)
     }
 
     /// `program` without symbols and debug information, which only cost memory on the board.
     fn stripped(&self, program: &str) -> anyhow::Result<Vec<u8>> {
-        let folder = self.workspace.output().join("stripped");
-        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let stripped = folder.join(program);
+        let stripped = self.stripped_path(program);
+        if let Some(folder) = stripped.parent() {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
         let mut command = Command::new("arm-none-eabi-strip");
         command.arg("-o").arg(&stripped).arg(self.program(program));
         quiet(&mut command)?;

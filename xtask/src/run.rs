@@ -10,10 +10,10 @@ use harness::board::{Board, Outcome, Plugin};
 use harness::card;
 use harness::emulator_log::AllowList;
 use harness::judge::{Pattern, Verdict};
-use harness::measure::{self, Figure, Table};
+use harness::measure::{self, Figure, Table, Wanted};
 use harness::sums;
 
-use crate::pipeline::{GATE, Pipeline};
+use crate::pipeline::{Checksum, GATE, Pipeline};
 use crate::scenario::Scenario;
 use crate::workspace::Workspace;
 
@@ -64,6 +64,10 @@ pub(crate) struct Built<'a> {
     pub(crate) program: PathBuf,
     /// The instruction counter, if the scenario measures.
     pub(crate) counter: Option<PathBuf>,
+    /// The components' files.
+    pub(crate) components: Vec<Checksum>,
+    /// The figures to show, with the goals for this kernel.
+    wanted: Vec<Wanted>,
 }
 
 impl<'a> Built<'a> {
@@ -71,7 +75,8 @@ impl<'a> Built<'a> {
     pub(crate) fn new(pipeline: &Pipeline<'_>, scenario: &'a Scenario) -> anyhow::Result<Self> {
         let program = pipeline.build(scenario)?;
         let counter = if scenario.measure.is_empty() { None } else { Some(pipeline.plugin()?) };
-        Ok(Self { scenario, program, counter })
+        let components = pipeline.checksums(scenario)?;
+        Ok(Self { scenario, program, counter, components, wanted: scenario.wanted(pipeline.goals()) })
     }
 
     /// Runs it. `line` gets every console line as it arrives and the stream that it belongs to.
@@ -120,6 +125,13 @@ impl<'a> Built<'a> {
             None => None,
         };
         let mut log_error = None;
+        for Checksum { program, sha256 } in &self.components {
+            let text = format!("zelkova: component {program:<12} sha256 {sha256}");
+            if let Some(log) = &mut log {
+                writeln!(log, "{text}").context("--log")?;
+            }
+            line(Stream::Error, &text);
+        }
         let mut backtraces = Backtraces::new(|program: &str| workspace.program(program), &workspace.root, &[GATE]);
         let explain = |text: &str| backtraces.line(text);
         let outcome = board.run(rules, &allow_list(workspace)?, explain, |text| {
@@ -145,7 +157,7 @@ impl<'a> Built<'a> {
             let lines = console.iter().filter_map(|line| line.strip_prefix(&label));
             verdict.spoil(sums::compare(files, lines));
         }
-        let figures = report.map(|report| measure::figures(&report, &self.scenario.measure)).unwrap_or_default();
+        let figures = report.map(|report| measure::figures(&report, &self.wanted)).unwrap_or_default();
         verdict.spoil(figures.iter().filter_map(Figure::problem).collect());
         Ran { verdict, figures, console }
     }

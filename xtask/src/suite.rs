@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use crate::neutral;
 use crate::pipeline::{Kernel, Pipeline};
 use crate::progress::Step;
 use crate::run::{Built, Options};
@@ -38,6 +39,7 @@ pub(crate) fn run(
         .collect();
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
     let on_target = wanted(CLIPPY_TARGET)
+        || wanted(NEUTRAL)
         || documents.iter().any(|(name, document)| match document {
             Ok(document) => document.names().iter().any(|name| wanted(name)),
             Err(_) => wanted(name),
@@ -45,6 +47,11 @@ pub(crate) fn run(
     if on_target {
         let pipeline = Pipeline::new(workspace, toolchain, kernel.prefix(workspace)?);
         suite.item(CLIPPY_TARGET, || lint_target(workspace, &pipeline));
+        suite.item(NEUTRAL, || {
+            let found = neutral::check(workspace, &pipeline).map_err(|error| format!("{error:#}"))?;
+            println!("{found}");
+            Ok(())
+        });
         for (name, document) in documents {
             match document {
                 Ok(document) => suite.scenarios(workspace, &pipeline, options, &document),
@@ -59,6 +66,9 @@ pub(crate) fn run(
 
 /// The lints of what only exists on the target.
 const CLIPPY_TARGET: &str = "clippy for the board";
+
+/// Components enter the kernel through the gate alone.
+const NEUTRAL: &str = "components know no kernel";
 
 struct Suite<'a> {
     filter: Option<&'a str>,
@@ -135,7 +145,12 @@ fn quietly(name: &str, command: &mut Command) -> Result<(), String> {
 }
 
 /// Builds and runs one scenario and checks that it ends as it should.
-fn boot(workspace: &Workspace, pipeline: &Pipeline<'_>, options: &Options, scenario: &Scenario) -> Result<(), String> {
+pub(crate) fn boot(
+    workspace: &Workspace,
+    pipeline: &Pipeline<'_>,
+    options: &Options,
+    scenario: &Scenario,
+) -> Result<(), String> {
     let built = Built::new(pipeline, scenario).map_err(|error| format!("{error:#}"))?;
     let step = Step::begin(format!("running {}", scenario.name));
     let ran = built.run(workspace, options, |_, line| step.at(line)).map_err(|error| format!("{error:#}"))?;

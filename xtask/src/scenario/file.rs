@@ -85,6 +85,8 @@ pub(crate) struct Measure {
     pub(crate) per: Option<Spanned<u64>>,
     /// The most instructions per unit that count as right.
     pub(crate) goal: Option<f64>,
+    /// The same on other kernels than the default one, if they cannot meet that.
+    pub(crate) other_kernels: Option<f64>,
     /// The interval of that number in the order of time, instead of the median.
     pub(crate) nth: Option<Spanned<usize>>,
     /// In units of the interval of that number.

@@ -37,7 +37,7 @@ pub(crate) struct Scenario {
     /// The component whose `SUM` lines must be those of the card's files.
     pub(crate) sums: Option<String>,
     /// The figures to show.
-    pub(crate) measure: Vec<Wanted>,
+    pub(crate) measure: Vec<file::Measure>,
     /// Whether the virtual clock follows the instructions.
     pub(crate) deterministic: bool,
     /// The judge's rules.
@@ -50,6 +50,11 @@ impl Scenario {
     /// The scenario's name without its case; names the files that are built for it.
     pub(crate) fn system(&self) -> &str {
         self.name.split_once('/').map_or(self.name.as_str(), |(system, _)| system)
+    }
+
+    /// The figures to show, with these goals.
+    pub(crate) fn wanted(&self, goals: Goals) -> Vec<Wanted> {
+        self.measure.iter().map(|measure| wanted(measure, goals)).collect()
     }
 
     /// The same system on a card of which it gets only the `sectors` from `first` on.
@@ -133,6 +138,17 @@ fn move_policies(config: &str, base: u64, sectors: u64) -> Result<String, usize>
     Ok(config.to_string())
 }
 
+/// Which goals of a scenario's figures hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goals {
+    /// Those for the default kernel.
+    Default,
+    /// Those for other kernels.
+    OtherKernels,
+    /// None: a kernel for debugging is not measured by them.
+    None,
+}
+
 /// Why a scenario cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -202,7 +218,7 @@ impl Document {
             card: file.board.sd.as_ref().map(|sd| sd.get_ref().clone()),
             stdout: file.run.stdout.as_ref().map(|name| name.get_ref().clone()),
             sums: file.run.sums.as_ref().map(|name| name.get_ref().clone()),
-            measure: file.run.measure.iter().map(wanted).collect(),
+            measure: file.run.measure.clone(),
             deterministic: file.run.deterministic,
             rules: Rules {
                 success: Pattern::new(file.run.success.get_ref()),
@@ -232,21 +248,25 @@ impl Document {
     }
 }
 
-fn wanted(measure: &file::Measure) -> Wanted {
+fn wanted(measure: &file::Measure, goals: Goals) -> Wanted {
     let op = *measure.op.get_ref();
     let known = WELL_KNOWN.iter().find(|known| known.op == op);
     Wanted {
         op,
         name: measure.name.clone().or(known.map(|known| known.name.to_owned())).unwrap_or_default(),
         per: measure.per.as_ref().map(|per| *per.get_ref()).or(known.map(|known| known.per)).unwrap_or(1),
-        goal: measure.goal,
+        goal: match goals {
+            Goals::Default => measure.goal,
+            Goals::OtherKernels => measure.other_kernels.or(measure.goal),
+            Goals::None => None,
+        },
         measure: match (&measure.nth, &measure.relative_to, measure.per_kernel) {
             (_, _, true) => Kind::PerKernel,
             (Some(nth), Some(other), _) => Kind::Ratio(*nth.get_ref(), *other.get_ref()),
             (Some(nth), None, _) => Kind::Nth(*nth.get_ref()),
             (None, ..) => Kind::Median,
         },
-        like: measure.like.map(|like| Like { op: like.op, percent: like.percent }),
+        like: measure.like.filter(|_| goals != Goals::None).map(|like| Like { op: like.op, percent: like.percent }),
     }
 }
 

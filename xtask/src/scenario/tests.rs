@@ -5,7 +5,7 @@ use std::time::Duration;
 use init::description::{OnExit, Target};
 use session::Service;
 
-use super::Document;
+use super::{Document, Goals};
 use crate::configs::{self, Step};
 
 fn parse(source: &str) -> Result<Document, String> {
@@ -39,6 +39,7 @@ times = 2
 [[run.measure]]
 op = 3
 goal = 0.04
+other-kernels = 0.05
 
 [board.sd]
 size = "40M"
@@ -88,7 +89,13 @@ fn a_right_scenario_becomes_a_description() {
     assert_eq!(scenario.binaries, ["timer", "sd", "sd-sum"]);
     assert_eq!(scenario.rules.deadline, Some(Duration::from_secs(30)));
     assert_eq!(scenario.rules.expect[0].times, Some(2));
-    assert_eq!((scenario.measure[0].per, scenario.measure[0].goal), (65536, Some(0.04)));
+    let figure = |goals| {
+        let wanted = scenario.wanted(goals);
+        (wanted[0].per, wanted[0].goal)
+    };
+    assert_eq!(figure(Goals::Default), (65536, Some(0.04)));
+    assert_eq!(figure(Goals::OtherKernels), (65536, Some(0.05)));
+    assert_eq!(figure(Goals::None), (65536, None));
     let [(timer, _), (sd, config), (sum, _)] = &scenario.systems[0].components[..] else {
         panic!("not three components")
     };
