@@ -12,14 +12,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory cannot be read, written or made.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     Io {
         /// What was tried, an English verb phrase that takes the path as its object.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// The operating system's reason.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The work directory's path has a character that the search path or the kernel's Makefile cannot express.
     #[error(
@@ -169,6 +169,6 @@ pub(crate) trait At<T> {
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, action: &'static str, path: impl Into<PathBuf>) -> Result<T> {
-        self.map_err(|source| Error::Io { action, path: path.into(), source })
+        self.map_err(|cause| Error::Io { action, path: path.into(), cause })
     }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use elf::{ElfBytes, abi, endian::AnyEndian, file::Class};
+use elf::{ElfBytes, ParseError, abi, endian::AnyEndian, file::Class};
 use serde::Deserialize;
 use sha2_host::{Digest, Sha256};
 
@@ -195,7 +195,11 @@ fn check_kernel(path: &Path, kernel: &[u8]) -> Result<()> {
     let damaged = |problem: String| Error::KernelElf { path: path.into(), problem };
     let misplaced = |problem: String| Error::KernelAddress { path: path.into(), problem };
 
-    let file = ElfBytes::<AnyEndian>::minimal_parse(kernel).map_err(|error| damaged(error.to_string()))?;
+    let cut_off = |needed: u64| damaged(format!("it is cut off: it has {} bytes of at least {needed}", kernel.len()));
+    let file = ElfBytes::<AnyEndian>::minimal_parse(kernel).map_err(|error| match error {
+        ParseError::SliceReadError((_, end)) if end > kernel.len() => cut_off(end as u64),
+        error => damaged(error.to_string()),
+    })?;
     let header = &file.ehdr;
     if header.class != Class::ELF32 || header.e_machine != abi::EM_ARM || header.endianness != AnyEndian::Little {
         let found = format!("for machine {} ({:?}, {:?} endian)", header.e_machine, header.class, header.endianness);
@@ -217,11 +221,7 @@ fn check_kernel(path: &Path, kernel: &[u8]) -> Result<()> {
     for segment in &segments {
         let (virtual_start, start, end) = (segment.p_vaddr, segment.p_paddr, segment.p_paddr + segment.p_memsz);
         if segment.p_offset + segment.p_filesz > kernel.len() as u64 {
-            return Err(damaged(format!(
-                "it is cut off: a segment ends at byte {}, the file at {}",
-                segment.p_offset + segment.p_filesz,
-                kernel.len()
-            )));
+            return Err(cut_off(segment.p_offset + segment.p_filesz));
         }
         if segment.p_filesz > segment.p_memsz {
             return Err(damaged(format!("the segment at {start:#x} is larger in the file than in memory")));

@@ -153,6 +153,7 @@ fn a_cut_off_kernel_is_refused_wherever_the_cut_is() {
         put(root.path(), KERNEL, &kernel[..length]);
         let error = Prefix::open(root.path()).unwrap_err();
         assert!(matches!(error, Error::KernelElf { .. }), "{length} bytes: {error}");
+        assert!(error.to_string().contains(&format!("it is cut off: it has {length} bytes of")), "{error}");
     }
 }
 
