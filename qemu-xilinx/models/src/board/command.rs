@@ -7,10 +7,14 @@
 //! | `level pin 7` | reads a net |
 //! | `history pin 7` | reads a net's edges |
 //! | `temperature i2c0/0x48 = 42.5` | what a sensor measures, in degrees Celsius |
+//! | `set i2c0/0x20 gpa0 = true` | any property of a slave: `true` or `false`, a number, a text |
 //! | `dump i2c0/0x50` | reads a slave's memory |
+//! | `history i2c0` | reads what went over a bus, from START to STOP |
 //! | `i2c0/0x50 nack byte 3` | the slave does not acknowledge its byte 3; 0 is the address |
-//! | `i2c0/0x50 stretch byte 3 2ms` | the slave holds SCL low for that time after byte 3 |
+//! | `i2c0/0x50 stretch byte 3 2ms` | the slave holds SCL low for that time at byte 3 |
+//! | `i2c0/0x50 hang byte 3` | the slave holds SCL low from byte 3 on, for ever |
 //! | `i2c0/0x50 hold byte 3` | the slave holds SDA low from byte 3 on until it has seen nine clocks (a wedged bus) |
+//! | `i2c0/0x50 flip byte 3 0x80` | these bits of byte 3 change on their way |
 //! | `i2c0 lose byte 3` | another master wins the arbitration in byte 3 |
 //! | `i2c0 wedge` | a slave in the middle of a byte holds SDA low, until it has seen nine clocks |
 //! | `i2c0 free` | ends every fault of the bus and its slaves |
@@ -18,7 +22,7 @@
 //!
 //! Faults of a byte happen once; `always` behind them means every time from now on, `nth 3` only the third time that this byte is
 //! reached. Nets are MIO pins (`pin 0` to `pin 53`), EMIO pins (`emio 0` to `emio 63`, in the numbering of GPIO drivers also `pin 54` to `pin 117`),
-//! and pads by name (`pin LD0`, `pin PB1`). Slaves are `BUS/ADDRESS`, behind a multiplexer `BUS/ADDRESS/CHANNEL/ADDRESS`.
+//! and pads by name (`pin LD0`, `pin PB1`). Slaves are `BUS/ADDRESS`, behind a multiplexer `BUS/ADDRESS/CHANNEL/ADDRESS`, or `BUS/LABEL`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +33,10 @@ use super::description::{EMIO_PINS, MIO_PINS};
 use super::report::{History, Report};
 use super::time::{Time, TimeError};
 use crate::Drive;
+use crate::i2c::{FaultError, Kind, Occurrence, PropertyError, Value};
+
+/// Clocks that free a slave that is in the middle of a byte, at most.
+pub(super) const CLOCKS: u32 = 9;
 
 /// A net of the board.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,27 +49,20 @@ pub enum Net {
     Pad(String),
 }
 
-/// Names a slave: its bus, the multiplexers on the way with their channels, its address.
+/// Names a slave: `i2c0/0x50`, `i2c0/0x70/3/0x50`, `i2c0/label`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlavePath {
     /// The bus: `i2c0`.
     pub bus: String,
-    /// Multiplexers on the way, from the controller's side: address and channel.
-    pub through: Vec<(u16, u8)>,
-    /// Its address.
-    pub address: u16,
+    /// Its address, with the multiplexers on the way and their channels before it, or its label.
+    pub slave: String,
 }
 
-/// How often a fault happens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Times {
-    /// The next time.
-    #[default]
-    Once,
-    /// Every time.
-    Always,
-    /// The n-th time only, counted from 1.
-    Nth(u32),
+impl SlavePath {
+    /// The numbers that it consists of, if it is no label.
+    pub fn numbers(&self) -> Option<Vec<u16>> {
+        self.slave.split('/').map(|part| number(part, "a number").ok()).collect()
+    }
 }
 
 /// What can be done to the board.
@@ -88,43 +89,27 @@ pub enum Command {
     Level(Net),
     /// Reads a net's edges.
     History(Net),
-    /// Changes what a sensor measures.
-    Temperature {
-        /// The sensor.
+    /// Sets a property of a slave.
+    Set {
+        /// The slave.
         slave: SlavePath,
-        /// In thousandths of a degree Celsius.
-        millidegrees: i32,
+        /// The property.
+        property: String,
+        /// Its value.
+        value: Value,
     },
     /// Reads a slave's memory.
     Dump(SlavePath),
-    /// The slave does not acknowledge a byte.
-    Nack {
+    /// Lets something go wrong with a slave.
+    Fault {
         /// The slave.
         slave: SlavePath,
         /// The byte of the message; 0 is the address.
         byte: u32,
+        /// What.
+        kind: Kind,
         /// How often.
-        times: Times,
-    },
-    /// The slave stretches the clock after a byte.
-    Stretch {
-        /// The slave.
-        slave: SlavePath,
-        /// The byte of the message; 0 is the address.
-        byte: u32,
-        /// How long.
-        span: Time,
-        /// How often.
-        times: Times,
-    },
-    /// The slave holds SDA low from a byte on.
-    Hold {
-        /// The slave.
-        slave: SlavePath,
-        /// The byte of the message; 0 is the address.
-        byte: u32,
-        /// How often.
-        times: Times,
+        occurs: Occurrence,
     },
     /// Another master wins the arbitration.
     Lose {
@@ -133,8 +118,10 @@ pub enum Command {
         /// In which byte of the message; 0 is the address.
         byte: u32,
         /// How often.
-        times: Times,
+        occurs: Occurrence,
     },
+    /// Reads what went over a bus.
+    Transactions(String),
     /// A slave holds SDA low.
     Wedge(String),
     /// Ends every fault of a bus.
@@ -155,6 +142,8 @@ pub enum Reply {
     History(History),
     /// A memory, as hexadecimal digits.
     Bytes(String),
+    /// What went over a bus, oldest first: `S` is START, `Sr` a repeated one, `P` STOP, `+` and `-` behind a byte its acknowledgement.
+    Transactions(Vec<String>),
     /// All that is known.
     Report(Box<Report>),
 }
@@ -187,14 +176,12 @@ pub enum CommandError {
     /// The board has no such slave.
     #[error("this board has no I2C slave `{0}`")]
     NoSlave(SlavePath),
-    /// The slave cannot do that.
-    #[error("`{slave}` {why}")]
-    Unable {
-        /// The slave.
-        slave: SlavePath,
-        /// Why not.
-        why: &'static str,
-    },
+    /// The slave has no such property, or it cannot be that.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    /// There is no such fault.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
 }
 
 fn expected<T>(found: &str, expected: &'static str) -> Result<T, CommandError> {
@@ -214,29 +201,18 @@ impl FromStr for SlavePath {
     type Err = CommandError;
 
     fn from_str(text: &str) -> Result<Self, CommandError> {
-        let mut parts = text.split('/');
-        let bus = parts.next().unwrap_or_default().to_owned();
-        let parts: Vec<&str> = parts.collect();
-        let Some((address, way)) = parts.split_last().filter(|(_, way)| way.len() % 2 == 0) else {
-            return expected(text, "a slave, for instance i2c0/0x50 or i2c0/0x70/3/0x50");
-        };
-        let mut through = Vec::new();
-        for hop in way.chunks(2) {
-            if let [address, channel] = hop {
-                through.push((number(address, "a multiplexer's address")?, number(channel, "a channel, 0 to 7")?));
+        match text.split_once('/') {
+            Some((bus, slave)) if !bus.is_empty() && !slave.is_empty() => {
+                Ok(Self { bus: bus.to_owned(), slave: slave.to_owned() })
             }
+            _ => expected(text, "a slave, for instance i2c0/0x50 or i2c0/0x70/3/0x50"),
         }
-        Ok(Self { bus, through, address: number(address, "an address, for instance 0x50")? })
     }
 }
 
 impl fmt::Display for SlavePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.bus)?;
-        for (address, channel) in &self.through {
-            write!(f, "/{address:#04x}/{channel}")?;
-        }
-        write!(f, "/{:#04x}", self.address)
+        write!(f, "{}/{}", self.bus, self.slave)
     }
 }
 
@@ -267,38 +243,48 @@ impl fmt::Display for Net {
     }
 }
 
-impl Times {
-    fn parse(words: &[&str]) -> Result<Self, CommandError> {
-        match words {
-            [] | ["once"] => Ok(Self::Once),
-            ["always"] => Ok(Self::Always),
-            ["nth", n] => match number(n, "a count from 1 on")? {
-                0 => expected(n, "a count from 1 on"),
-                n => Ok(Self::Nth(n)),
-            },
-            other => expected(&other.join(" "), "`once`, `always` or `nth N`"),
-        }
+fn occurrence(words: &[&str]) -> Result<Occurrence, CommandError> {
+    match words {
+        [] | ["once"] => Ok(Occurrence::Once),
+        ["always"] => Ok(Occurrence::Always),
+        ["nth", n] => match number(n, "a count from 1 on")? {
+            0 => expected(n, "a count from 1 on"),
+            n => Ok(Occurrence::Nth(n)),
+        },
+        other => expected(&other.join(" "), "`once`, `always` or `nth N`"),
     }
 }
 
-impl fmt::Display for Times {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Once => Ok(()),
-            Self::Always => f.write_str(" always"),
-            Self::Nth(n) => write!(f, " nth {n}"),
-        }
+fn occurs(occurrence: Occurrence) -> String {
+    match occurrence {
+        Occurrence::Once => String::new(),
+        Occurrence::Always => " always".to_owned(),
+        Occurrence::Nth(n) => format!(" nth {n}"),
     }
 }
 
-/// Thousandths of a degree, from degrees with a decimal point.
-fn millidegrees(text: &str) -> Result<i32, CommandError> {
-    const EXPECTED: &str = "degrees Celsius, for instance 42.5";
-    let value: f64 = text.parse().or_else(|_| expected(text, EXPECTED))?;
-    let value = (value * 1000.0).round();
-    // The range is far inside that of the integer.
-    #[allow(clippy::cast_possible_truncation)]
-    if (-273_150.0..=1_000_000.0).contains(&value) { Ok(value as i32) } else { expected(text, EXPECTED) }
+fn value(words: &[&str]) -> Value {
+    let text = words.join(" ");
+    if let Ok(flag) = text.parse::<bool>() {
+        Value::Flag(flag)
+    } else if let Ok(integer) = text.parse::<i64>() {
+        Value::Integer(integer)
+    } else if let Some(number) = text.parse::<f64>().ok().filter(|number| number.is_finite()) {
+        Value::Number(number)
+    } else {
+        Value::Text(text)
+    }
+}
+
+/// As [`value`] reads it; bytes, which the text form lacks, as numbers.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Flag(flag) => flag.to_string(),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Bytes(bytes) => format!("{bytes:?}"),
+        Value::Text(text) => text.clone(),
+    }
 }
 
 impl FromStr for Command {
@@ -312,9 +298,18 @@ impl FromStr for Command {
             ["level", kind, name] => Self::Level(Net::parse(kind, name)?),
             ["history", kind, name] => Self::History(Net::parse(kind, name)?),
             ["dump", slave] => Self::Dump(slave.parse()?),
-            ["temperature", slave, "=", degrees] => {
-                Self::Temperature { slave: slave.parse()?, millidegrees: millidegrees(degrees)? }
+            ["temperature", slave, "=", degrees] => Self::Set {
+                slave: slave.parse()?,
+                property: "temperature".to_owned(),
+                value: match value(&[degrees]) {
+                    value @ (Value::Integer(_) | Value::Number(_)) => value,
+                    _ => return expected(degrees, "degrees Celsius, for instance 42.5"),
+                },
+            },
+            ["set", slave, property, "=", words @ ..] if !words.is_empty() => {
+                Self::Set { slave: slave.parse()?, property: (*property).to_owned(), value: value(words) }
             }
+            ["history", bus] => Self::Transactions((*bus).to_owned()),
             [kind @ ("pin" | "emio"), name, "=", level] => Self::Drive {
                 net: Net::parse(kind, name)?,
                 drive: match *level {
@@ -333,20 +328,22 @@ impl FromStr for Command {
                 },
                 span: span.parse()?,
             },
-            [slave, "nack", "byte", byte, times @ ..] => {
-                Self::Nack { slave: slave.parse()?, byte: number(byte, BYTE)?, times: Times::parse(times)? }
+            [slave, what @ ("nack" | "hold" | "hang" | "stretch" | "flip"), "byte", byte, rest @ ..] => {
+                let (kind, rest) = match (*what, rest) {
+                    ("nack", rest) => (Kind::Nack, rest),
+                    ("hold", rest) => (Kind::Wedge { clocks: CLOCKS }, rest),
+                    ("hang", rest) => (Kind::Hang, rest),
+                    ("stretch", [span, rest @ ..]) => (Kind::Stretch { ns: span.parse::<Time>()?.0 }, rest),
+                    ("flip", [mask, rest @ ..]) => {
+                        (Kind::Flip { mask: number(mask, "bits, for instance 0x80")? }, rest)
+                    }
+                    _ => return Err(CommandError::Syntax(text.to_owned())),
+                };
+                let (slave, byte) = (slave.parse()?, number(byte, BYTE)?);
+                Self::Fault { slave, byte, kind, occurs: occurrence(rest)? }
             }
-            [slave, "hold", "byte", byte, times @ ..] => {
-                Self::Hold { slave: slave.parse()?, byte: number(byte, BYTE)?, times: Times::parse(times)? }
-            }
-            [slave, "stretch", "byte", byte, span, times @ ..] => Self::Stretch {
-                slave: slave.parse()?,
-                byte: number(byte, BYTE)?,
-                span: span.parse()?,
-                times: Times::parse(times)?,
-            },
-            [bus, "lose", "byte", byte, times @ ..] => {
-                Self::Lose { bus: (*bus).to_owned(), byte: number(byte, BYTE)?, times: Times::parse(times)? }
+            [bus, "lose", "byte", byte, rest @ ..] => {
+                Self::Lose { bus: (*bus).to_owned(), byte: number(byte, BYTE)?, occurs: occurrence(rest)? }
             }
             [bus, "wedge"] => Self::Wedge((*bus).to_owned()),
             [bus, "free"] => Self::Free((*bus).to_owned()),
@@ -384,14 +381,21 @@ impl fmt::Display for Command {
             Self::Bounce { net, level, span } => write!(f, "{net} bounce {} {span}", word(*level)),
             Self::Level(net) => write!(f, "level {net}"),
             Self::History(net) => write!(f, "history {net}"),
-            Self::Temperature { slave, millidegrees } => {
-                write!(f, "temperature {slave} = {}", f64::from(*millidegrees) / 1000.0)
-            }
+            Self::Set { slave, property, value } => write!(f, "set {slave} {property} = {}", written(value)),
             Self::Dump(slave) => write!(f, "dump {slave}"),
-            Self::Nack { slave, byte, times } => write!(f, "{slave} nack byte {byte}{times}"),
-            Self::Stretch { slave, byte, span, times } => write!(f, "{slave} stretch byte {byte} {span}{times}"),
-            Self::Hold { slave, byte, times } => write!(f, "{slave} hold byte {byte}{times}"),
-            Self::Lose { bus, byte, times } => write!(f, "{bus} lose byte {byte}{times}"),
+            Self::Fault { slave, byte, kind, occurs: often } => {
+                match kind {
+                    Kind::Nack => write!(f, "{slave} nack byte {byte}"),
+                    Kind::Wedge { .. } => write!(f, "{slave} hold byte {byte}"),
+                    Kind::Hang => write!(f, "{slave} hang byte {byte}"),
+                    Kind::Stretch { ns } => write!(f, "{slave} stretch byte {byte} {}", Time(*ns)),
+                    Kind::Flip { mask } => write!(f, "{slave} flip byte {byte} {mask:#04x}"),
+                    Kind::LoseArbitration => write!(f, "{} lose byte {byte}", slave.bus),
+                }?;
+                f.write_str(&occurs(*often))
+            }
+            Self::Lose { bus, byte, occurs: often } => write!(f, "{bus} lose byte {byte}{}", occurs(*often)),
+            Self::Transactions(bus) => write!(f, "history {bus}"),
             Self::Wedge(bus) => write!(f, "{bus} wedge"),
             Self::Free(bus) => write!(f, "{bus} free"),
             Self::Report => f.write_str("report"),
@@ -413,8 +417,12 @@ mod tests {
             "pin 51 bounce high 5ms",
             "level pin 7",
             "history emio 0",
-            "temperature i2c0/0x48 = 42.5",
-            "temperature i2c0/0x48 = -0.125",
+            "set i2c0/0x48 temperature = -0.125",
+            "set i2c0/0x20 gpa0 = true",
+            "set i2c0/clock time = 2026-01-02 03:04:05",
+            "history i2c1",
+            "i2c0/0x50 hang byte 0",
+            "i2c0/0x50 flip byte 2 0x81 always",
             "dump i2c0/0x70/3/0x50",
             "i2c0/0x50 nack byte 3",
             "i2c1/0x50 nack byte 0 always",
@@ -444,9 +452,9 @@ mod tests {
             ("pin 50 bounce high 5", "is no time"),
             ("temperature i2c0/0x48 = hot", "degrees"),
             ("temperature i2c0/0x48 = NaN", "degrees"),
+            ("temperature i2c0/0x48 = true", "degrees"),
             ("dump i2c0", "a slave"),
-            ("dump i2c0/0x70/3", "a slave"),
-            ("dump i2c0/fifty", "an address"),
+            ("i2c0/0x50 flip byte 2", "is no command"),
             ("i2c0/0x50 nack byte x", "number of a byte"),
             ("i2c0/0x50 nack byte 1 nth 0", "a count"),
             ("i2c0/0x50 nack byte 1 twice", "once"),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{Command, SlavePath};
+use super::command::Command;
 use super::pattern::Pattern;
 use super::time::Time;
+use crate::i2c;
 
 /// EMIO pins of the GPIO controller.
 pub const EMIO_PINS: u8 = 64;
@@ -116,7 +117,7 @@ pub struct Bus {
     /// Where it is; Pmod JE if absent: MIO 10 and 11 for `i2c0`, MIO 12 and 13 for `i2c1`.
     pub pins: Option<BusPins>,
     /// The slaves on it. The bus has pull-up resistors.
-    pub slave: Vec<Slave>,
+    pub slave: Vec<i2c::Description>,
 }
 
 /// Where an I2C bus is.
@@ -135,46 +136,6 @@ pub enum BusPins {
 pub enum EmioWord {
     /// The only value.
     Emio,
-}
-
-/// A slave on an I2C bus.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Slave {
-    /// What it is: see [`SlaveKind`].
-    pub kind: SlaveKind,
-    /// Its address, 7 bits.
-    pub address: u16,
-    /// Memory of an EEPROM from its beginning on; the rest is 0xFF. A text's bytes.
-    #[serde(default)]
-    pub text: Option<String>,
-    /// Memory of an EEPROM or a register file from its beginning on, as bytes.
-    #[serde(default)]
-    pub bytes: Vec<u8>,
-    /// What a temperature sensor measures at the beginning, in degrees Celsius.
-    #[serde(default)]
-    pub celsius: Option<f64>,
-    /// What is behind a multiplexer's channels: `0` to `7`, each with its slaves.
-    #[serde(default)]
-    pub channel: BTreeMap<String, Vec<Slave>>,
-}
-
-/// A kind of slave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SlaveKind {
-    /// EEPROM of 256 bytes, pages of 8, one address byte.
-    #[serde(rename = "24c02")]
-    Eeprom24c02,
-    /// EEPROM of 32 KiB, pages of 64, two address bytes.
-    #[serde(rename = "24c256")]
-    Eeprom24c256,
-    /// Temperature sensor.
-    Tmp105,
-    /// Multiplexer with eight channels.
-    Pca9548,
-    /// HDMI transmitter: its register file.
-    Adv7511,
 }
 
 /// Something that happens from outside.
@@ -198,8 +159,10 @@ pub enum DescriptionError {
     /// There is no such I2C controller.
     #[error("there is no I2C controller `{0}`; there are i2c0 and i2c1")]
     Controller(String),
-    /// A bus lies on pins that the controller cannot reach, or on one pin twice.
-    #[error("{bus}: MIO {scl} and {sda} are no SCL and SDA of this controller (UG585 table 2-4)")]
+    /// A bus lies on pins that the controller cannot reach.
+    #[error(
+        "{bus}: MIO {scl} and {sda} are no SCL and SDA of this controller: for i2c0 these are 10 and 11, 14 and 15, up to 50 and 51, for i2c1 12 and 13, 16 and 17, up to 52 and 53"
+    )]
     BusPins {
         /// The bus.
         bus: String,
@@ -208,37 +171,13 @@ pub enum DescriptionError {
         /// Its SDA.
         sda: u8,
     },
-    /// An address is reserved or too long.
-    #[error("{0}: an address of 7 bits is 0x08 to 0x77")]
-    Address(SlavePath),
-    /// Two slaves would answer.
-    #[error("{0}: there is another slave with this address")]
-    Twice(SlavePath),
-    /// A key does not go with the kind of slave.
-    #[error("{slave}: `{key}` is nothing that this kind of slave has")]
-    Key {
-        /// The slave.
-        slave: SlavePath,
-        /// The key.
-        key: &'static str,
-    },
-    /// A slave's memory is smaller than what is to be in it.
-    #[error("{slave}: its memory has {length} bytes, not {given}")]
-    Contents {
-        /// The slave.
-        slave: SlavePath,
-        /// Bytes that it has.
-        length: usize,
-        /// Bytes that were given.
-        given: usize,
-    },
-    /// A multiplexer has no such channel.
-    #[error("{slave}: there is no channel `{channel}`; there are 0 to 7")]
-    Channel {
-        /// The multiplexer.
-        slave: SlavePath,
-        /// The channel.
-        channel: String,
+    /// A slave is wrong.
+    #[error("{bus}: {error}")]
+    Slave {
+        /// The bus.
+        bus: String,
+        /// What is wrong.
+        error: i2c::BuildError,
     },
     /// There is no such EMIO pin.
     #[error("{pad}: there is no EMIO pin {pin}; there are 0 to 63")]
@@ -285,6 +224,25 @@ pub enum DescriptionError {
         /// What is wrong.
         why: String,
     },
+}
+
+impl Bus {
+    /// SCL and SDA on MIO pins; `None` if the bus goes through the PL. `controller` is 0 or 1.
+    ///
+    /// # Errors
+    /// The pins are none of the controller's (UG585 table 2-4: they repeat with period 4).
+    pub fn mio(&self, name: &str, controller: u8) -> Result<Option<(u8, u8)>, DescriptionError> {
+        let first = 10 + 2 * controller;
+        let Some(pins) = self.pins else { return Ok(Some((first, first + 1))) };
+        let BusPins::Mio([scl, sda]) = pins else { return Ok(None) };
+        let is =
+            |pin: u8, first: u8| pin < MIO_PINS && pin.checked_sub(first).is_some_and(|rest| rest.is_multiple_of(4));
+        if is(scl, first) && is(sda, first + 1) {
+            Ok(Some((scl, sda)))
+        } else {
+            Err(DescriptionError::BusPins { bus: name.to_owned(), scl, sda })
+        }
+    }
 }
 
 impl Bitstream {

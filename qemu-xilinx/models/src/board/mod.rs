@@ -30,8 +30,9 @@ pub mod report;
 pub mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
-pub use command::{Command, CommandError, Net, Reply, SlavePath, Times};
+pub use command::{Command, CommandError, Net, Reply, SlavePath};
 pub use description::{Bitstream, Description, DescriptionError, Event, Fabric};
 pub use pattern::Pattern;
 pub use report::{Edge, History, Report};
@@ -39,10 +40,11 @@ pub use time::Time;
 
 use crate::axi_gpio::{AxiGpio, CHANNEL_2, Channel};
 use crate::gpio::{EMIO, Gpio};
+use crate::i2c::{self, Bus, Controller, Fault, Kind};
 use crate::l2cc::L2cc;
 use crate::slcr::{self, Function, Gate, Slcr};
 use crate::ttc::Ttc;
-use crate::{Device, Drive, Memory, Width};
+use crate::{BusError, Device, Drive, Memory, Width};
 use description::{EMIO_PINS, MIO_PINS};
 use nets::{Nets, Pull, emio};
 
@@ -74,6 +76,7 @@ pub struct Region {
 #[derive(Debug)]
 enum Chip {
     Gpio(Gpio),
+    I2c(Controller),
     AxiGpio(AxiGpio),
     L2cc(L2cc),
     Ttc(Ttc),
@@ -83,6 +86,7 @@ impl Chip {
     fn device(&self) -> &dyn Device {
         match self {
             Self::Gpio(device) => device,
+            Self::I2c(device) => device,
             Self::AxiGpio(device) => device,
             Self::L2cc(device) => device,
             Self::Ttc(device) => device,
@@ -92,15 +96,17 @@ impl Chip {
     fn device_mut(&mut self) -> &mut dyn Device {
         match self {
             Self::Gpio(device) => device,
+            Self::I2c(device) => device,
             Self::AxiGpio(device) => device,
             Self::L2cc(device) => device,
             Self::Ttc(device) => device,
         }
     }
 
-    fn reset(&mut self) {
+    fn reset(&mut self, now: u64) {
         match self {
             Self::Gpio(device) => device.reset(),
+            Self::I2c(device) => device.reset(now),
             Self::AxiGpio(device) => device.reset(),
             Self::L2cc(device) => device.reset(),
             // Its clock is set whenever the SLCR changes, which a reset is.
@@ -128,6 +134,38 @@ struct Connection {
     drives: bool,
 }
 
+/// An I2C bus with slaves.
+#[derive(Debug)]
+struct Line {
+    name: String,
+    /// Its controller: 0 or 1.
+    controller: u8,
+    /// The block that it is.
+    block: usize,
+    /// SCL and SDA, if they are MIO pins.
+    mio: Option<(u8, u8)>,
+    /// SCL and SDA.
+    nets: [usize; 2],
+    /// What others than the bus do with SCL and SDA.
+    foreign: [bool; 2],
+    /// The controller has the bus; else the bus is in `other`, and the controller has an empty one.
+    connected: bool,
+    other: Bus,
+}
+
+/// The memory of a device that needs none.
+struct NoMemory;
+
+impl Memory for NoMemory {
+    fn read(&mut self, address: u32, _data: &mut [u8]) -> Result<(), BusError> {
+        Err(BusError { address })
+    }
+
+    fn write(&mut self, address: u32, _data: &[u8]) -> Result<(), BusError> {
+        Err(BusError { address })
+    }
+}
+
 /// A command that will be executed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
@@ -152,6 +190,7 @@ pub struct Board {
     slcr: Slcr,
     slcr_region: Region,
     blocks: Vec<Block>,
+    lines: Vec<Line>,
     nets: Nets,
     /// Who is on each net.
     connections: Vec<Vec<Connection>>,
@@ -195,6 +234,35 @@ impl Board {
         };
         let gpio = Gpio::new();
         add(region("gpio", 0xE000_A000, gpio.length(), &[52]), Chip::Gpio(gpio), Some(slcr::Block::Gpio), Vec::new());
+        let mut lines = Vec::new();
+        if let Some(name) = description.i2c.keys().find(|name| !["i2c0", "i2c1"].contains(&name.as_str())) {
+            return Err(DescriptionError::Controller(name.clone()));
+        }
+        let controllers = [("i2c0", 0xE000_4000, 57, slcr::Block::I2c0), ("i2c1", 0xE000_5000, 80, slcr::Block::I2c1)];
+        for (controller, (name, base, interrupt, gate)) in (0..).zip(controllers) {
+            let device = Controller::new(0, Bus::new());
+            add(region(name, base, device.length(), &[interrupt]), Chip::I2c(device), Some(gate), Vec::new());
+            let Some(described) = description.i2c.get(name) else { continue };
+            let mio = described.mio(name, controller)?;
+            let mut net = |pin: u8, signal: &str| match mio {
+                Some(_) => nets.pull_up(pin.into()),
+                None => nets.add(format!("{name}.{signal}"), Pull::Up),
+            };
+            let (scl, sda) = mio.unwrap_or_default();
+            let nets = [(scl, "scl"), (sda, "sda")].map(|(pin, signal)| net(pin, signal));
+            let other = Bus::build(&described.slave, 0)
+                .map_err(|error| DescriptionError::Slave { bus: name.to_owned(), error })?;
+            lines.push(Line {
+                name: name.to_owned(),
+                controller,
+                block: 1 + usize::from(controller),
+                mio,
+                nets,
+                foreign: [true; 2],
+                connected: false,
+                other,
+            });
+        }
         for (name, base, first) in [("ttc0", 0xF800_1000, 42), ("ttc1", 0xF800_2000, 69)] {
             let ttc = Ttc::new(0);
             let region = region(name, base, ttc.length(), &[first, first + 1, first + 2]);
@@ -222,6 +290,7 @@ impl Board {
             slcr,
             slcr_region,
             blocks,
+            lines,
             connections: Vec::new(),
             nets,
             due: BTreeSet::new(),
@@ -273,8 +342,13 @@ impl Board {
             Command::Drive { net, .. } | Command::Bounce { net, .. } | Command::Level(net) | Command::History(net) => {
                 self.net(net).map(drop)
             }
+            Command::Set { slave, .. } | Command::Dump(slave) | Command::Fault { slave, .. } => {
+                self.label(slave).map(drop)
+            }
+            Command::Lose { bus, .. } | Command::Wedge(bus) | Command::Free(bus) | Command::Transactions(bus) => {
+                self.line(bus).map(drop)
+            }
             Command::Report => Ok(()),
-            other => Err(CommandError::Syntax(other.to_string())),
         }
     }
 
@@ -358,7 +432,8 @@ impl Board {
     pub fn next_event(&self) -> Option<u64> {
         let devices = self.blocks.iter().filter_map(|block| block.chip.device().next_event());
         let due = self.due.first().map(|due| due.at);
-        devices.chain(due).chain(self.slcr.next_event()).min()
+        let buses = self.lines.iter().filter_map(|line| line.other.next_event());
+        devices.chain(due).chain(buses).chain(self.slcr.next_event()).min()
     }
 
     /// Does everything that is due until `now`, in the order of time.
@@ -378,6 +453,9 @@ impl Board {
                 if device.next_event().is_some_and(|event| event <= at) {
                     device.advance(at, memory);
                 }
+            }
+            for line in &mut self.lines {
+                line.other.advance(at);
             }
             self.settle(at);
             self.collect();
@@ -425,9 +503,67 @@ impl Board {
                 return Ok(Reply::History(history.unwrap_or_default()));
             }
             Command::Report => return Ok(Reply::Report(Box::new(self.report(now)))),
-            other => return Err(CommandError::Syntax(other.to_string())),
+            Command::Dump(slave) => {
+                let label = self.label(slave)?;
+                let slaves = self.bus(&slave.bus)?.slaves();
+                let memory = slaves.iter().find(|(name, _)| *name == label).map(|(_, slave)| slave.dump());
+                return Ok(Reply::Bytes(hexadecimal(&memory.unwrap_or_default())));
+            }
+            Command::Transactions(bus) => {
+                return Ok(Reply::Transactions(self.bus(bus)?.history().iter().map(ToString::to_string).collect()));
+            }
+            Command::Set { slave, property, value } => {
+                let label = self.label(slave)?;
+                self.on_bus(&slave.bus, now, |bus| bus.set(&label, property, value, now))??;
+            }
+            Command::Fault { slave, byte, kind, occurs } => {
+                let fault = Fault::new(*kind, *byte).on(&self.label(slave)?).occurring(*occurs);
+                self.on_bus(&slave.bus, now, |bus| bus.inject(fault))??;
+            }
+            Command::Lose { bus, byte, occurs } => {
+                let fault = Fault::new(Kind::LoseArbitration, *byte).occurring(*occurs);
+                self.on_bus(bus, now, |bus| bus.inject(fault))??;
+            }
+            Command::Wedge(bus) => self.on_bus(bus, now, |bus| bus.wedge(command::CLOCKS, now))?,
+            Command::Free(bus) => self.on_bus(bus, now, |bus| bus.clear_faults(now))?,
         }
         Ok(Reply::Done)
+    }
+
+    fn line(&self, name: &str) -> Result<&Line, CommandError> {
+        self.lines.iter().find(|line| line.name == name).ok_or_else(|| CommandError::NoBus(name.to_owned()))
+    }
+
+    fn bus(&self, name: &str) -> Result<&Bus, CommandError> {
+        let line = self.line(name)?;
+        Ok(match self.blocks.get(line.block).map(|block| &block.chip) {
+            Some(Chip::I2c(controller)) if line.connected => controller.bus(),
+            _ => &line.other,
+        })
+    }
+
+    fn label(&self, slave: &SlavePath) -> Result<String, CommandError> {
+        let bus = self.bus(&slave.bus)?;
+        let by_address = slave.numbers().and_then(|path| bus.label_at(&path));
+        let by_label = || bus.slaves().iter().map(|(label, _)| *label).find(|label| *label == slave.slave);
+        by_address.or_else(by_label).map(str::to_owned).ok_or_else(|| CommandError::NoSlave(slave.clone()))
+    }
+
+    /// Does something to a bus, and has everybody notice.
+    fn on_bus<T>(&mut self, name: &str, now: u64, act: impl FnOnce(&mut Bus) -> T) -> Result<T, CommandError> {
+        let number = self.lines.iter().position(|line| line.name == name);
+        let line = number.and_then(|number| self.lines.get_mut(number));
+        let line = line.ok_or_else(|| CommandError::NoBus(name.to_owned()))?;
+        let result = match self.blocks.get_mut(line.block).map(|block| &mut block.chip) {
+            Some(Chip::I2c(controller)) if line.connected => {
+                let result = act(controller.bus_mut());
+                controller.advance(now, &mut NoMemory);
+                result
+            }
+            _ => act(&mut line.other),
+        };
+        self.settle(now);
+        Ok(result)
     }
 
     /// The net's contact no longer bounces.
@@ -516,7 +652,7 @@ impl Board {
         let reason = if self.reset_by_software { slcr::Reset::Software } else { slcr::Reset::PowerOn };
         self.slcr.reset(reason);
         for block in &mut self.blocks {
-            block.chip.reset();
+            block.chip.reset(now);
         }
         self.preset();
         self.configured(now);
@@ -533,10 +669,42 @@ impl Board {
         Report {
             time: now,
             nets: nets.map(|state| (state.name.clone(), state.history.clone())).collect(),
-            slaves: BTreeMap::new(),
+            slaves: self.slaves(),
+            transactions: self
+                .lines
+                .iter()
+                .filter_map(|line| Some((line.name.clone(), self.bus(&line.name).ok()?)))
+                .map(|(name, bus)| (name, bus.history().iter().map(ToString::to_string).collect()))
+                .collect(),
             complaints: self.made.clone(),
             pending: pending.map(|event| event.command.to_string()).collect(),
         }
+    }
+
+    /// The slaves' memories by path.
+    fn slaves(&self) -> BTreeMap<String, report::Slave> {
+        fn paths(prefix: &str, slaves: &[i2c::Description], all: &mut Vec<String>) {
+            for slave in slaves {
+                let path = format!("{prefix}/{:#04x}", slave.address);
+                for behind in &slave.behind {
+                    paths(&format!("{path}/{}", behind.channel), &behind.slaves, all);
+                }
+                all.push(path);
+            }
+        }
+        let mut all = Vec::new();
+        for (name, bus) in &self.description.i2c {
+            paths(name, &bus.slave, &mut all);
+        }
+        let slave = |path: String| {
+            let slave: SlavePath = path.parse().ok()?;
+            let label = self.label(&slave).ok()?;
+            let slaves = self.bus(&slave.bus).ok()?.slaves();
+            let (_, device) = slaves.iter().find(|(name, _)| *name == label)?;
+            let memory = hexadecimal(&device.dump());
+            Some((path, report::Slave { label, memory }))
+        };
+        all.into_iter().filter_map(slave).collect()
     }
 
     /// After an access: what it did to the nets, and what was wrong with it.
@@ -560,6 +728,9 @@ impl Board {
             };
             all.extend(block.chip.device_mut().complaints().into_iter().map(named));
         }
+        for line in &mut self.lines {
+            all.extend(line.other.complaints().into_iter().map(|text| format!("{}: {text}", line.name)));
+        }
         for text in all {
             self.complain(text);
         }
@@ -572,12 +743,16 @@ impl Board {
         for block in &mut self.blocks {
             let gate = block.gate.map_or(Gate::Running, |gate| self.slcr.gate(gate));
             if matches!(gate, Gate::InReset { .. }) {
-                block.chip.reset();
+                block.chip.reset(now);
             }
-            if let Chip::Ttc(ttc) = &mut block.chip {
-                ttc.set_frequency(if gate == Gate::Running { cpu_1x } else { 0 }, now);
+            let clock = if matches!(gate, Gate::ClockOff { .. }) { 0 } else { cpu_1x };
+            match &mut block.chip {
+                Chip::Ttc(ttc) => ttc.set_frequency(clock, now),
+                Chip::I2c(controller) => controller.set_clock(clock, now),
+                _ => {}
             }
         }
+        self.connect_buses(now);
         let connections = self.connect();
         let before = std::mem::replace(&mut self.connections, connections);
         self.settle(now);
@@ -597,6 +772,63 @@ impl Board {
             self.tell(net, now);
         }
         self.settle(now);
+    }
+
+    /// Connects the I2C controllers with the buses that the SLCR leads them to.
+    fn connect_buses(&mut self, now: u64) {
+        for line in &mut self.lines {
+            let is = |pin: u8, function: Function| {
+                let configured = self.slcr.pin(pin.into());
+                configured.function == function && !configured.tristate
+            };
+            let (scl, sda) = (Function::I2cScl(line.controller), Function::I2cSda(line.controller));
+            let connected = match line.mio {
+                Some((scl_pin, sda_pin)) => is(scl_pin, scl) && is(sda_pin, sda),
+                // A controller that no MIO pin is set to goes to the PL.
+                None => {
+                    let pins = (0..MIO_PINS).map(|pin| self.slcr.pin(pin.into()).function);
+                    self.slcr.level_shifters().from_logic
+                        && !pins.into_iter().any(|function| function == scl || function == sda)
+                }
+            };
+            if connected != line.connected
+                && let Some(Chip::I2c(controller)) = self.blocks.get_mut(line.block).map(|block| &mut block.chip)
+            {
+                line.connected = connected;
+                controller.bus_mut().disconnect(now);
+                std::mem::swap(controller.bus_mut(), &mut line.other);
+                controller.advance(now, &mut NoMemory);
+            }
+        }
+    }
+
+    /// Tells each bus what others do with its lines. Says whether there was something to tell.
+    fn foreign(&mut self, now: u64) -> bool {
+        let mut moves = Vec::new();
+        for (number, line) in self.lines.iter().enumerate() {
+            for (wire, (&net, &free)) in line.nets.iter().zip(&line.foreign).enumerate() {
+                let outside = self.nets.states.get(net).map(|state| state.outside);
+                let low = self.drives_of_devices(net).contains(&Drive::Low) || outside == Some(Drive::Low);
+                if free == low {
+                    moves.push((number, wire, !low));
+                }
+            }
+        }
+        for &(number, wire, level) in &moves {
+            let Some(line) = self.lines.get_mut(number) else { continue };
+            if let Some(free) = line.foreign.get_mut(wire) {
+                *free = level;
+            }
+            let drive = |bus: &mut Bus| if wire == 0 { bus.drive_scl(level, now) } else { bus.drive_sda(level, now) };
+            match self.blocks.get_mut(line.block).map(|block| &mut block.chip) {
+                Some(Chip::I2c(controller)) if line.connected => {
+                    drive(controller.bus_mut());
+                    controller.advance(now, &mut NoMemory);
+                }
+                _ => drive(&mut line.other),
+            }
+        }
+        !moves.is_empty()
     }
 
     /// Who is on which net, as the SLCR is set.
@@ -629,8 +861,21 @@ impl Board {
         connections
     }
 
-    /// What the chip does with a net: whether somebody there drives it low, or high, and the pull-up.
+    /// What devices and I2C buses do with a net: whether somebody drives it low, and whether somebody drives it high.
     fn drives(&self, net: usize) -> [Drive; 2] {
+        let mut drives = self.drives_of_devices(net);
+        for line in &self.lines {
+            let Ok(bus) = self.bus(&line.name) else { continue };
+            let pulls = bus.pulls();
+            if line.nets[0] == net && !pulls.scl || line.nets[1] == net && !pulls.sda {
+                drives[0] = Drive::Low;
+            }
+        }
+        drives
+    }
+
+    /// The same without the I2C buses.
+    fn drives_of_devices(&self, net: usize) -> [Drive; 2] {
         let mut drives = [Drive::Floating; 2];
         for connection in self.connections.get(net).into_iter().flatten().filter(|connection| connection.drives) {
             let Some(block) = self.blocks.get(connection.block) else { continue };
@@ -677,10 +922,18 @@ impl Board {
                     self.complain(format!("board: {name} is driven high and low at the same time"));
                 }
             }
-            if !changed {
+            if !self.foreign(now) && !changed {
                 return;
             }
         }
         self.complain("board: the nets oscillate".to_owned());
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -68,6 +68,14 @@ impl Nets {
         }
     }
 
+    /// Gives a net a pull-up resistor and returns its number.
+    pub(super) fn pull_up(&mut self, number: usize) -> usize {
+        if let Some(state) = self.states.get_mut(number) {
+            state.pull = Pull::Up;
+        }
+        number
+    }
+
     /// The number of a net.
     pub(super) fn find(&self, net: &Net) -> Option<usize> {
         match net {

@@ -14,12 +14,23 @@ pub struct Report {
     pub time: u64,
     /// The nets that ever changed their level or are driven, by name (`MIO7`, `EMIO3`, `LD0`).
     pub nets: BTreeMap<String, History>,
-    /// The slaves' memories by path (`i2c0/0x50`, behind a multiplexer `i2c0/0x70/3/0x50`), as hexadecimal digits.
-    pub slaves: BTreeMap<String, String>,
+    /// The slaves by their path (`i2c0/0x50`, behind a multiplexer `i2c0/0x70/3/0x50`).
+    pub slaves: BTreeMap<String, Slave>,
+    /// What went over each bus last, oldest first: `S` is START, `Sr` a repeated one, `P` STOP, `+` and `-` behind a byte its acknowledgement.
+    pub transactions: BTreeMap<String, Vec<String>>,
     /// What software did wrong, and how often.
     pub complaints: BTreeMap<String, u32>,
     /// Events whose console line never came.
     pub pending: Vec<String>,
+}
+
+/// A slave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slave {
+    /// Its label.
+    pub label: String,
+    /// Its memory or state, as hexadecimal digits.
+    pub memory: String,
 }
 
 /// The levels of a net over time.

@@ -517,6 +517,12 @@ impl Bus {
         !self.foreign.scl || !self.slave_pulls().scl
     }
 
+    /// The controller is no longer connected: whatever it did to the lines ends.
+    pub fn disconnect(&mut self, now: u64) {
+        self.master = Lines::HIGH;
+        self.settle(now);
+    }
+
     /// The controller pulls SCL low or releases it.
     pub(super) fn master_scl(&mut self, level: bool, now: u64) {
         self.master.scl = level;
