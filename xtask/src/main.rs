@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod board;
 mod configs;
 mod diagnostic;
 mod flash;
@@ -88,6 +89,9 @@ struct Run {
     /// Give up after so many seconds, instead of what the scenario says
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
+    /// Take commands for the board at this Unix socket while it runs, one a line: `socat - UNIX-CONNECT:PATH`
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
     /// Copy the console to this file
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -268,7 +272,11 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
         qemu: run.common.qemu.clone(),
         debugger: run.gdb,
         log: run.log.clone(),
+        control: run.control.clone(),
     };
+    if let Some(control) = &run.control {
+        eprintln!("zelkova: commands (for instance `pin PB1 = high`): socat - UNIX-CONNECT:{}", control.display());
+    }
     let ran = built.run(&workspace, &options, |stream, line| match stream {
         Stream::Output => println!("{line}"),
         Stream::Error => eprintln!("{line}"),

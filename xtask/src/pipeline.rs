@@ -8,6 +8,7 @@
 //!    (`NAME.sys`) and the devicetree (`zedboard.dtb`).
 //! 4. The loader's library packs everything into `target/zelkova/SCENARIO.elf`.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -74,12 +75,14 @@ pub(crate) struct Pipeline<'a> {
     workspace: &'a Workspace,
     toolchain: Toolchain,
     prefix: Prefix,
+    /// The plugin has been built.
+    has_plugin: Cell<bool>,
 }
 
 impl<'a> Pipeline<'a> {
     /// A pipeline for the kernel in `prefix`.
     pub(crate) fn new(workspace: &'a Workspace, toolchain: Toolchain, prefix: Prefix) -> Self {
-        Self { workspace, toolchain, prefix }
+        Self { workspace, toolchain, prefix, has_plugin: Cell::new(false) }
     }
 
     /// Cargo with everything that is needed to compile for the board.
@@ -217,12 +220,17 @@ impl<'a> Pipeline<'a> {
         read(&blob)
     }
 
-    /// Builds the emulator's instruction counter for this machine.
+    /// Builds what the emulator loads for this machine, unless that is done already.
     pub(crate) fn plugin(&self) -> anyhow::Result<PathBuf> {
+        let library = self.workspace.target.join("release/libzelkova_plugin.so");
+        if self.has_plugin.get() {
+            return Ok(library);
+        }
         let mut command = crate::workspace::cargo();
         command.args(["build", "--release", "--package", "zelkova-plugin"]).current_dir(&self.workspace.root);
-        Step::begin("building the instruction counter").run(&mut command)?;
-        Ok(self.workspace.target.join("release/libzelkova_plugin.so"))
+        Step::begin("building the emulated board").run(&mut command)?;
+        self.has_plugin.set(true);
+        Ok(library)
     }
 }
 

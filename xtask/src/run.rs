@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use harness::backtrace::Backtraces;
-use harness::board::{Board, Outcome, Plugin};
+use harness::board::{Board, Devices, Outcome, Plugin};
 use harness::card;
 use harness::emulator_log::AllowList;
 use harness::judge::{Pattern, Verdict};
@@ -34,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) debugger: bool,
     /// Where the console is copied to.
     pub(crate) log: Option<PathBuf>,
+    /// A socket that takes commands for the board.
+    pub(crate) control: Option<PathBuf>,
 }
 
 /// What came out of a run.
@@ -62,8 +64,8 @@ pub(crate) struct Built<'a> {
     pub(crate) scenario: &'a Scenario,
     /// The program for the board.
     pub(crate) program: PathBuf,
-    /// The instruction counter, if the scenario measures.
-    pub(crate) counter: Option<PathBuf>,
+    /// What the emulator loads.
+    pub(crate) plugin: PathBuf,
     /// The components' files.
     pub(crate) components: Vec<Checksum>,
     /// The figures to show, with the goals for this kernel.
@@ -74,9 +76,9 @@ impl<'a> Built<'a> {
     /// Builds what `scenario` needs.
     pub(crate) fn new(pipeline: &Pipeline<'_>, scenario: &'a Scenario) -> anyhow::Result<Self> {
         let program = pipeline.build(scenario)?;
-        let counter = if scenario.measure.is_empty() { None } else { Some(pipeline.plugin()?) };
+        let plugin = pipeline.plugin()?;
         let components = pipeline.checksums(scenario)?;
-        Ok(Self { scenario, program, counter, components, wanted: scenario.wanted(pipeline.goals()) })
+        Ok(Self { scenario, program, plugin, components, wanted: scenario.wanted(pipeline.goals()) })
     }
 
     /// Runs it. `line` gets every console line as it arrives and the stream that it belongs to.
@@ -103,10 +105,15 @@ impl<'a> Built<'a> {
             qemu: options.qemu.clone().unwrap_or_else(|| "qemu-system-arm".into()),
             program: self.program.clone(),
             card,
-            plugin: self.counter.clone().map(|library| Plugin {
-                library,
-                counts: Some(file("measured.json")),
-                devices: None,
+            plugin: Some(Plugin {
+                library: self.plugin.clone(),
+                counts: (!scenario.measure.is_empty()).then(|| file("measured.json")),
+                devices: Some(Devices {
+                    description: scenario.devices.clone(),
+                    file: file("board.json"),
+                    report: file("report.json"),
+                    control: options.control.clone(),
+                }),
             }),
             icount: scenario.deterministic.then(|| ICOUNT.to_owned()),
             debugger: options.debugger,
@@ -151,7 +158,13 @@ impl<'a> Built<'a> {
 
     /// The verdict, with what can only be said at the end.
     fn judge(&self, outcome: Outcome, files: Option<&[sums::File]>) -> Ran {
-        let Outcome { mut verdict, console, report, .. } = outcome;
+        let Outcome { mut verdict, console, report, devices, .. } = outcome;
+        match &devices {
+            Some(devices) => {
+                verdict.spoil(self.scenario.checks.iter().flat_map(|check| check.problems(devices)).collect());
+            }
+            None => verdict.spoil(vec!["the emulated board left no report".to_owned()]),
+        }
         if let (Some(component), Some(files)) = (&self.scenario.sums, files) {
             let label = label(component);
             let lines = console.iter().filter_map(|line| line.strip_prefix(&label));

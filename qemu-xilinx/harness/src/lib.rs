@@ -29,6 +29,7 @@ pub mod board;
 pub mod boot_card;
 pub mod card;
 pub mod emulator_log;
+pub mod expect;
 mod fat;
 pub mod judge;
 pub mod measure;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use harness::expect::Check;
+use harness::judge::Pattern;
 use harness::measure::WELL_KNOWN;
 use harness::recipe::Recipe;
 use harness::size::Size;
@@ -11,6 +13,7 @@ use init::description::{
     COMPONENTS, Component as Started, Entry, Grant, Header, NAME_LEN, Name, OnExit, PROVIDES, ROUTES, Restart, Route,
     Target, encode,
 };
+use models::board::{Bitstream, Board as Devices, Description};
 use session::Service;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -48,6 +51,10 @@ pub(crate) struct Checked {
     pub(crate) systems: Vec<System>,
     /// The programs, each once.
     pub(crate) binaries: Vec<String>,
+    /// The emulated part of the board.
+    pub(crate) devices: Description,
+    /// What must have become of it.
+    pub(crate) checks: Vec<Check>,
 }
 
 /// A system for an init.
@@ -87,6 +94,7 @@ pub(crate) fn check(file: &File, source: &str, binaries: &[String]) -> Result<Ch
     checker.card(file.board.sd.as_ref());
     checker.cases(&file.case);
     let mut checked = Checked::default();
+    checker.devices(&file.board, &file.run, &mut checked);
     let nested = checker.system_names(&file.system);
     let main = checker.system(SYSTEM.to_owned(), &file.init, &file.component, Place::Main(&nested), &mut checked);
     checked.systems.push(main);
@@ -208,6 +216,56 @@ impl Checker<'_> {
             let span = mistake.span.unwrap_or_else(|| card.span());
             self.add(Problem::new(span, mistake.what));
         }
+    }
+
+    /// The emulated part of the board. Each part is tried by itself, so that a mistake is shown where it is.
+    fn devices(&mut self, board: &file::Board, run: &Run, checked: &mut Checked) {
+        let mut devices = Description { until: Some(Pattern::new(run.success.get_ref())), ..Description::default() };
+        match crate::board::start_up(board.bitstream.is_some()) {
+            Ok(preset) => devices.preset = preset,
+            Err(error) => self.add(Problem::new(0..0, format!("the board cannot be set up: {error}"))),
+        }
+        let mut parts: Vec<(Range<usize>, Description)> = Vec::new();
+        if let Some(bitstream) = &board.bitstream {
+            parts.push((
+                bitstream.span(),
+                Description { bitstream: bitstream.get_ref().clone(), ..Description::default() },
+            ));
+        }
+        for (name, bus) in &board.i2c {
+            let i2c = BTreeMap::from([(name.clone(), bus.get_ref().clone())]);
+            parts.push((bus.span(), Description { i2c, ..Description::default() }));
+        }
+        let mut right = true;
+        for (span, part) in parts {
+            if let Err(error) = Devices::new(&part) {
+                self.add(Problem::new(span, error.to_string()));
+                right = false;
+                continue;
+            }
+            devices.i2c.extend(part.i2c);
+            if part.bitstream != Bitstream::default() {
+                devices.bitstream = part.bitstream;
+            }
+        }
+        for event in &board.event {
+            let with_event = Description { event: vec![event.get_ref().clone()], ..devices.clone() };
+            match Devices::new(&with_event) {
+                Ok(_) => devices.event.extend(with_event.event),
+                // A pad or a slave may only be missing because its part is wrong.
+                Err(error) if right => self.add(Problem::new(event.span(), error.to_string())),
+                Err(_) => {}
+            }
+        }
+        if let (true, Ok(mut built)) = (right, Devices::new(&devices)) {
+            for expect in &board.expect {
+                match expect.get_ref().resolve(&mut built) {
+                    Ok(check) => checked.checks.push(check),
+                    Err(error) => self.add(Problem::new(expect.span(), error.to_string())),
+                }
+            }
+        }
+        checked.devices = devices;
     }
 
     /// The nested systems by name, with what their components are lent together.

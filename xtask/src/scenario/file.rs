@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use harness::recipe::Recipe;
 use harness::size::Size;
+use models::board::description::{Bitstream, Bus, Event};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -51,9 +52,8 @@ pub(crate) struct Run {
     pub(crate) stdout: Option<Spanned<String>>,
     /// The component whose `SUM` lines are compared with the files of the card that was built.
     pub(crate) sums: Option<Spanned<String>>,
-    /// Let the virtual clock follow the instructions, so that two runs are the same run. Only for systems that never
-    /// start a TTC counter: the emulator stalls on one then.
-    #[serde(default)]
+    /// Let the virtual clock follow the instructions, so that two runs are the same run.
+    #[serde(default = "yes")]
     pub(crate) deterministic: bool,
     /// Lines that must have been seen by the time of success.
     #[serde(default)]
@@ -114,6 +114,17 @@ pub(crate) struct Like {
 pub(crate) struct Board {
     /// The card in the SD slot, unless the user brings one.
     pub(crate) sd: Option<Spanned<Recipe>>,
+    /// What the PL is configured with: `"none"`, `"emio"`, `"axi"` or a table of one's own.
+    pub(crate) bitstream: Option<Spanned<Bitstream>>,
+    /// The buses of the I2C controllers `i2c0` and `i2c1`, and the slaves on them.
+    #[serde(default)]
+    pub(crate) i2c: BTreeMap<String, Spanned<Bus>>,
+    /// What happens from outside.
+    #[serde(default)]
+    pub(crate) event: Vec<Spanned<Event>>,
+    /// What pins and slaves must have gone through by the time of success.
+    #[serde(default)]
+    pub(crate) expect: Vec<Spanned<harness::expect::Expect>>,
 }
 
 /// What an init itself needs.
@@ -272,6 +283,10 @@ pub(crate) struct Component {
 /// Equal priorities by default: a server above its client leaves the kernel's fast path on replies.
 fn priority() -> Spanned<u8> {
     Spanned::new(0..0, 100)
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn voluntary() -> Spanned<bool> {

@@ -13,9 +13,11 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use harness::expect::Check;
 use harness::judge::{Expectation, Pattern, Rules};
 use harness::measure::{Like, Measure as Kind, WELL_KNOWN, Wanted};
 use harness::recipe::Recipe;
+use models::board::Description;
 
 use crate::diagnostic::Report;
 
@@ -32,6 +34,10 @@ pub(crate) struct Scenario {
     pub(crate) binaries: Vec<String>,
     /// The card to build, unless the user brings one.
     pub(crate) card: Option<Recipe>,
+    /// The emulated part of the board.
+    pub(crate) devices: Description,
+    /// What must have become of it by the time of success.
+    pub(crate) checks: Vec<Check>,
     /// The component whose lines are the result, on standard output without their label.
     pub(crate) stdout: Option<String>,
     /// The component whose `SUM` lines must be those of the card's files.
@@ -216,6 +222,8 @@ impl Document {
             systems: self.checked.systems.clone(),
             binaries: self.checked.binaries.clone(),
             card: file.board.sd.as_ref().map(|sd| sd.get_ref().clone()),
+            devices: self.checked.devices.clone(),
+            checks: self.checked.checks.clone(),
             stdout: file.run.stdout.as_ref().map(|name| name.get_ref().clone()),
             sums: file.run.sums.as_ref().map(|name| name.get_ref().clone()),
             measure: file.run.measure.clone(),

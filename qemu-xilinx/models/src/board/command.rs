@@ -233,6 +233,17 @@ impl Net {
     }
 }
 
+impl FromStr for Net {
+    type Err = CommandError;
+
+    fn from_str(text: &str) -> Result<Self, CommandError> {
+        match text.split_ascii_whitespace().collect::<Vec<_>>().as_slice() {
+            [kind, name] => Self::parse(kind, name),
+            _ => expected(text, "a net, for instance `pin 7`, `emio 3` or `pin LD0`"),
+        }
+    }
+}
+
 impl fmt::Display for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,10 @@
 //! What is soldered, plugged in and configured, and what happens when.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
@@ -57,7 +60,7 @@ pub struct Preset {
 /// `emio` leads the ZedBoard's LEDs, switches and buttons to EMIO pins: LD0 to LD7 are EMIO 0 to 7, SW0 to SW7 are 8 to 15,
 /// BTNC, BTND, BTNL, BTNR, BTNU are 16 to 20. `axi` has three AXI GPIO controllers for them: LEDs at 0x41200000, switches at 0x41210000
 /// (interrupt 61), buttons at 0x41220000 (interrupt 62).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Bitstream {
     /// A well-known one.
@@ -77,6 +80,53 @@ pub enum BitstreamName {
     Emio,
     /// LEDs, switches and buttons hang on AXI GPIO controllers.
     Axi,
+}
+
+impl<'de> Deserialize<'de> for Bitstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrTable;
+        impl<'de> Visitor<'de> for NameOrTable {
+            type Value = Bitstream;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"none\", \"emio\", \"axi\", or a table with `emio` and `axi-gpio`")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Bitstream, E> {
+                BitstreamName::deserialize(name.into_deserializer()).map(Bitstream::Named)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Bitstream, A::Error> {
+                Fabric::deserialize(MapAccessDeserializer::new(map)).map(Bitstream::Own)
+            }
+        }
+        deserializer.deserialize_any(NameOrTable)
+    }
+}
+
+impl<'de> Deserialize<'de> for BusPins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrPins;
+        impl<'de> Visitor<'de> for WordOrPins {
+            type Value = BusPins;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the MIO pins of SCL and SDA, for instance [10, 11], or \"emio\"")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<BusPins, E> {
+                match word {
+                    "emio" => Ok(BusPins::Emio(EmioWord::Emio)),
+                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<BusPins, A::Error> {
+                <[u8; 2]>::deserialize(SeqAccessDeserializer::new(list)).map(BusPins::Mio)
+            }
+        }
+        deserializer.deserialize_any(WordOrPins)
+    }
 }
 
 impl Default for Bitstream {
@@ -121,7 +171,7 @@ pub struct Bus {
 }
 
 /// Where an I2C bus is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum BusPins {
     /// On MIO pins: SCL and SDA.
@@ -131,7 +181,7 @@ pub enum BusPins {
 }
 
 /// The word `emio`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmioWord {
     /// The only value.

@@ -352,6 +352,15 @@ impl Board {
         }
     }
 
+    /// The name of a net in the report.
+    ///
+    /// # Errors
+    /// There is no such net.
+    pub fn net_name(&self, net: &Net) -> Result<&str, CommandError> {
+        let number = self.net(net)?;
+        self.nets.states.get(number).map(|state| state.name.as_str()).ok_or_else(|| CommandError::NoNet(net.clone()))
+    }
+
     fn net(&self, net: &Net) -> Result<usize, CommandError> {
         self.nets.find(net).ok_or_else(|| CommandError::NoNet(net.clone()))
     }
@@ -664,7 +673,8 @@ impl Board {
             return report.clone();
         }
         let nets = self.nets.states.iter();
-        let nets = nets.filter(|state| state.history.count > 0 || state.outside != Drive::Floating);
+        let nets =
+            nets.filter(|state| state.history.count > 0 || state.history.level || state.outside != Drive::Floating);
         let pending = self.waiting.iter().filter_map(|index| self.description.event.get(*index));
         Report {
             time: now,

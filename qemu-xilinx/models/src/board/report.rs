@@ -12,7 +12,7 @@ pub const EDGES_KEPT: usize = 1 << 16;
 pub struct Report {
     /// The board's time in nanoseconds.
     pub time: u64,
-    /// The nets that ever changed their level or are driven, by name (`MIO7`, `EMIO3`, `LD0`).
+    /// The nets by name (`MIO7`, `EMIO3`, `LD0`), without those that were always low and are not driven from outside.
     pub nets: BTreeMap<String, History>,
     /// The slaves by their path (`i2c0/0x50`, behind a multiplexer `i2c0/0x70/3/0x50`).
     pub slaves: BTreeMap<String, Slave>,
