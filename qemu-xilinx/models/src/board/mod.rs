@@ -194,6 +194,8 @@ pub struct Board {
     nets: Nets,
     /// Who is on each net.
     connections: Vec<Vec<Connection>>,
+    /// The pull-ups in the chip, by net.
+    pulls: Vec<Pull>,
     due: BTreeSet<Due>,
     orders: u64,
     /// The description's events that wait for a console line.
@@ -292,6 +294,7 @@ impl Board {
             blocks,
             lines,
             connections: Vec::new(),
+            pulls: Vec::new(),
             nets,
             due: BTreeSet::new(),
             orders: 0,
@@ -544,11 +547,14 @@ impl Board {
     }
 
     fn bus(&self, name: &str) -> Result<&Bus, CommandError> {
-        let line = self.line(name)?;
-        Ok(match self.blocks.get(line.block).map(|block| &block.chip) {
+        self.line(name).map(|line| self.bus_of(line))
+    }
+
+    fn bus_of<'a>(&'a self, line: &'a Line) -> &'a Bus {
+        match self.blocks.get(line.block).map(|block| &block.chip) {
             Some(Chip::I2c(controller)) if line.connected => controller.bus(),
             _ => &line.other,
-        })
+        }
     }
 
     fn label(&self, slave: &SlavePath) -> Result<String, CommandError> {
@@ -763,6 +769,8 @@ impl Board {
             }
         }
         self.connect_buses(now);
+        let pull = |pin| if self.slcr.pin(pin).pull_up { Pull::Up } else { Pull::None };
+        self.pulls = (0..slcr::MIO_PINS).map(pull).collect();
         let connections = self.connect();
         let before = std::mem::replace(&mut self.connections, connections);
         self.settle(now);
@@ -874,9 +882,8 @@ impl Board {
     /// What devices and I2C buses do with a net: whether somebody drives it low, and whether somebody drives it high.
     fn drives(&self, net: usize) -> [Drive; 2] {
         let mut drives = self.drives_of_devices(net);
-        for line in &self.lines {
-            let Ok(bus) = self.bus(&line.name) else { continue };
-            let pulls = bus.pulls();
+        for line in self.lines.iter().filter(|line| line.nets.contains(&net)) {
+            let pulls = self.bus_of(line).pulls();
             if line.nets[0] == net && !pulls.scl || line.nets[1] == net && !pulls.sda {
                 drives[0] = Drive::Low;
             }
@@ -898,12 +905,6 @@ impl Board {
         drives
     }
 
-    /// The pull-up in the chip.
-    fn chip_pull(&self, net: usize) -> Pull {
-        let pin = u32::try_from(net).ok().filter(|pin| *pin < slcr::MIO_PINS);
-        if pin.is_some_and(|pin| self.slcr.pin(pin).pull_up) { Pull::Up } else { Pull::None }
-    }
-
     /// Tells the devices on a net its level.
     fn tell(&mut self, net: usize, now: u64) {
         let Some(level) = self.nets.states.get(net).map(|state| state.history.level) else { return };
@@ -920,7 +921,7 @@ impl Board {
             let mut changed = false;
             for number in 0..self.nets.states.len() {
                 let drives = self.drives(number);
-                let pull = self.chip_pull(number);
+                let pull = self.pulls.get(number).copied().unwrap_or_default();
                 let (level, fights) = self.nets.resolve(number, drives, pull);
                 let Some(state) = self.nets.states.get_mut(number) else { continue };
                 if level != state.history.level {
