@@ -285,6 +285,9 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
         if scenario.stdout.is_some() { eprint!("\n{table}") } else { print!("\n{table}") }
     }
     eprintln!("zelkova: {}: {}", scenario.name, ran.verdict);
+    if ran.verdict.exit_code() != 0 {
+        eprintln!("zelkova: {}", ran.artefacts());
+    }
     Ok(ExitCode::from(ran.verdict.exit_code()))
 }
 

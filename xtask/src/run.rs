@@ -47,6 +47,8 @@ pub(crate) struct Ran {
     pub(crate) figures: Vec<Figure>,
     /// The console.
     pub(crate) console: Vec<String>,
+    /// What the run has left for a closer look: console, emulator's log, what was done to the board and what became of it.
+    pub(crate) kept: Vec<PathBuf>,
 }
 
 /// Where a console line goes.
@@ -98,7 +100,7 @@ impl<'a> Built<'a> {
             Card::CutOff { why } => {
                 line(Stream::Error, &why);
                 let verdict = Verdict::Failure { line: why };
-                return Ok(Ran { verdict, figures: Vec::new(), console: Vec::new() });
+                return Ok(Ran { verdict, figures: Vec::new(), console: Vec::new(), kept: Vec::new() });
             }
         };
         let board = Board {
@@ -153,7 +155,11 @@ impl<'a> Built<'a> {
         if let (Some(error), Some(path)) = (log_error, &options.log) {
             return Err(error).with_context(|| format!("--log {}", path.display()));
         }
-        Ok(self.judge(outcome, files.as_deref()))
+        let console = file("console.log");
+        std::fs::write(&console, outcome.console.join("\n") + "\n").with_context(|| console.display().to_string())?;
+        let kept = [console, file("emulator.log"), file("board.json"), file("report.json")];
+        let kept = kept.into_iter().filter(|path| path.exists()).collect();
+        Ok(Ran { kept, ..self.judge(outcome, files.as_deref()) })
     }
 
     /// The verdict, with what can only be said at the end.
@@ -172,7 +178,7 @@ impl<'a> Built<'a> {
         }
         let figures = report.map(|report| measure::figures(&report, &self.wanted)).unwrap_or_default();
         verdict.spoil(figures.iter().filter_map(Figure::problem).collect());
-        Ran { verdict, figures, console }
+        Ran { verdict, figures, console, kept: Vec::new() }
     }
 }
 
@@ -185,6 +191,12 @@ impl Ran {
             (None, verdict) => Err(verdict.to_string()),
             (Some(pattern), verdict) => Err(format!("expected to fail with `{pattern}`, but: {verdict}")),
         }
+    }
+
+    /// One line that names what the run has left.
+    pub(crate) fn artefacts(&self) -> String {
+        let kept: Vec<String> = self.kept.iter().map(|path| path.display().to_string()).collect();
+        format!("kept: {}", kept.join(" "))
     }
 
     /// The measured figures as a table, if there are any.
@@ -277,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_expected_failure_is_right_and_nothing_else() {
-        let ran = |verdict| Ran { verdict, figures: vec![], console: vec![] };
+        let ran = |verdict| Ran { verdict, figures: vec![], console: vec![], kept: vec![] };
         let failure = || Verdict::Failure { line: "[init -> sd-sum] error: loop".into() };
         let pattern = Pattern::new("error: loop");
         assert_eq!(ran(Verdict::Success).check(None), Ok(()));

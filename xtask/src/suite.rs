@@ -168,6 +168,6 @@ pub(crate) fn boot(
         let skipped = ran.console.len().saturating_sub(SHOWN);
         let shown = ran.console.iter().skip(skipped).map(|line| format!("| {line}\n"));
         let note = if skipped == 0 { String::new() } else { format!("| ({skipped} lines before)\n") };
-        format!("{why}\n{note}{}", shown.collect::<String>())
+        format!("{why}\n{note}{}{}\n", shown.collect::<String>(), ran.artefacts())
     })
 }

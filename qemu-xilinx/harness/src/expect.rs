@@ -251,3 +251,85 @@ fn bytes(digits: &str) -> Vec<u8> {
     let pairs = digits.as_bytes().chunks(2);
     pairs.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use models::board::Description;
+    use models::board::report::Slave;
+
+    use super::*;
+
+    const SUM: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    fn board() -> Board {
+        let text = r#"{ "i2c": { "i2c0": { "slave": [{ "model": "24c02", "address": 80, "label": "notes" }] } } }"#;
+        let description: Description = serde_json::from_str(text).unwrap();
+        Board::new(&description).unwrap()
+    }
+
+    /// What is wrong with a report in which LD9 has risen at 1, 3 and 5 ms and fallen 1 ms later each, and the slave's memory is "hello".
+    fn problems(text: &str) -> Vec<String> {
+        let expect: Expect = toml::from_str(text).unwrap();
+        let mut history = History::default();
+        (1..=6).for_each(|at| history.note(at * 1_000_000, at % 2 == 1));
+        let slave = Slave { label: "notes".to_owned(), memory: hexadecimal(b"hello") };
+        let report = Report {
+            nets: BTreeMap::from([("LD9".to_owned(), history)]),
+            slaves: BTreeMap::from([("i2c0/0x50".to_owned(), slave)]),
+            ..Report::default()
+        };
+        expect.resolve(&mut board()).unwrap().problems(&report)
+    }
+
+    #[test]
+    fn what_is_as_expected_is_no_problem() {
+        for text in [
+            "net = \"LD9\"\nedges = 6\nlevel = \"low\"\nperiod = \"2ms\"",
+            "net = \"pin 7\"\nat-least = 6\nat-most = 6\nperiod = \"1ms\"\ntolerance = \"1ms\"",
+            "net = \"PB1\"\nedges = 0\nlevel = \"low\"",
+            "slave = \"i2c0/0x50\"\ntext = \"hello\"",
+            "slave = \"i2c0/80\"\noffset = 4\nbytes = [0x6f]",
+            &format!("slave = \"i2c0/notes\"\nsha256 = \"{SUM}\""),
+        ] {
+            assert_eq!(problems(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_is_named() {
+        for (text, problem) in [
+            ("net = \"LD9\"\nedges = 5", "LD9: 6 edges, expected exactly 5"),
+            ("net = \"LD9\"\nat-least = 7", "LD9: 6 edges, expected at least 7"),
+            ("net = \"LD9\"\nat-most = 5", "LD9: 6 edges, expected at most 5"),
+            ("net = \"LD9\"\nlevel = \"high\"", "LD9: is low at the end"),
+            ("net = \"LD9\"\nperiod = \"1ms\"", "LD9: period 1 of 2 is 2ms, expected 1ms +- 0ns"),
+            ("net = \"PB1\"\nperiod = \"1ms\"", "PB1: no two rising edges, expected one every 1ms"),
+            ("slave = \"i2c0/0x50\"\ntext = \"help\"", "i2c0/0x50: at 0x3 there is 6c, expected 70"),
+            ("slave = \"i2c0/0x50\"\noffset = 4\ntext = \"ox\"", "i2c0/0x50: at 0x5 there is nothing, expected 78"),
+        ] {
+            assert_eq!(problems(text), [problem], "{text}");
+        }
+        let wrong = format!("slave = \"i2c0/0x50\"\noffset = 1\nsha256 = \"{SUM}\"");
+        assert!(problems(&wrong)[0].contains("the SHA-256 is"));
+    }
+
+    #[test]
+    fn an_expectation_must_mean_something() {
+        for text in [
+            "",
+            "net = \"LD9\"",
+            "net = \"LD9\"\nslave = \"i2c0/0x50\"",
+            "net = \"LD9\"\ntolerance = \"1ms\"\nedges = 1",
+            "net = \"LD9\"\ntext = \"x\"",
+            "net = \"NOWHERE\"\nedges = 1",
+            "slave = \"i2c0/0x50\"\nedges = 1",
+            "slave = \"i2c0/0x50\"\nsha256 = \"12\"",
+            "slave = \"i2c0/0x51\"\ntext = \"x\"",
+        ] {
+            let expect: Expect = toml::from_str(text).unwrap();
+            assert!(expect.resolve(&mut board()).is_err(), "{text}");
+        }
+    }
+}

@@ -444,3 +444,84 @@ fn on_a_card_that_boots_a_driver_keeps_to_its_part() {
         assert!(error.contains("policy 1 of component `sd`"), "{error}");
     }
 }
+
+const BOARD: &str = r#"
+[board]
+bitstream = "emio"
+
+[board.i2c.i2c0]
+pins = [14, 15]
+[[board.i2c.i2c0.slave]]
+model = "24c256"
+address = 0x50
+[[board.i2c.i2c0.slave]]
+model = "tmp105"
+address = 0x48
+label = "room"
+properties = { temperature = 21.5 }
+
+[[board.event]]
+at = "200ms"
+do = "pin PB1 bounce high 5ms"
+[[board.event]]
+after = "] ready$"
+at = "10us"
+do = "temperature i2c0/room = 42.5"
+[[board.event]]
+after = "] go"
+do = "i2c0/0x50 nack byte 2 nth 3"
+
+[[board.expect]]
+net = "LD9"
+edges = 10
+period = "1s"
+tolerance = "1ms"
+level = "low"
+[[board.expect]]
+net = "emio 3"
+at-least = 2
+at-most = 4
+[[board.expect]]
+slave = "i2c0/0x50"
+offset = 0x40
+text = "hello"
+
+[[component]]
+name = "timer"
+ram = "256K"
+caps = 40
+"#;
+
+#[test]
+fn a_board_is_described_and_expected() {
+    let scenario = parse(&system(BOARD)).unwrap().scenario(None).unwrap();
+    assert_eq!(scenario.devices.event.len(), 3);
+    assert_eq!(scenario.devices.i2c["i2c0"].slave.len(), 2);
+    assert_eq!(scenario.checks.len(), 3);
+    assert!(scenario.devices.until.as_ref().is_some_and(|until| until.matches("done")));
+    assert!(!scenario.devices.preset.is_empty());
+}
+
+#[test]
+fn mistakes_about_the_board_are_shown_where_they_are() {
+    for (right, wrong, title, line) in [
+        ("bitstream = \"emio\"", "bitstream = \"vivado\"", "unknown variant `vivado`", "bitstream = "),
+        ("[14, 15]", "[15, 14]", "no SCL and SDA", "[board.i2c.i2c0]"),
+        ("address = 0x50", "address = 0x80", "not from 0x08 to 0x77", "[board.i2c.i2c0]"),
+        ("bounce high 5ms", "bounce high 5", "is no time", "do = "),
+        ("pin PB1 bounce", "pin PB7 bounce", "no net `pin PB7`", "[[board.event]]"),
+        ("at = \"200ms\"\n", "", "when?", "[[board.event]]"),
+        ("i2c0/0x50 nack", "i2c0/0x51 nack", "no I2C slave", "[[board.event]]"),
+        ("net = \"LD9\"", "net = \"LD99\"", "no net `pin LD99`", "[[board.expect]]"),
+        ("edges = 10", "text = \"x\"", "`text` does not go with this", "[[board.expect]]"),
+        ("text = \"hello\"", "", "what is expected of it?", "[[board.expect]]"),
+        ("slave = \"i2c0/0x50\"", "slave = \"i2c1/0x50\"", "no I2C bus", "[[board.expect]]"),
+        ("level = \"low\"", "colour = \"low\"", "unknown field `colour`", "colour"),
+    ] {
+        let source = BOARD.replacen(right, wrong, 1);
+        assert_ne!(source, BOARD);
+        let found = mistakes(&system(&source));
+        assert!(found.contains(title), "{wrong}: {found}");
+        assert!(found.contains(line), "{wrong}: {found}");
+    }
+}
