@@ -60,7 +60,7 @@ mod tests {
         }
         // 111 MHz: a counter in interval mode wraps after 1000 cycles.
         let ttc = board.region("ttc0").unwrap();
-        for (offset, value) in [(0x24, 1000), (0x54, 1), (0xC, 0b10)] {
+        for (offset, value) in [(0x24, 1000), (0x60, 1), (0xC, 0b10)] {
             board.write(ttc, offset, Width::Word, value, 0);
         }
         board.advance(8_999, &mut Nothing);
