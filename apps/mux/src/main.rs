@@ -11,7 +11,7 @@ use xca9548a::{SlaveAddr, Xca9548a};
 component::entry!(run);
 
 /// Address of both sensors.
-const SENSOR: u8 = 0x48;
+const SENSOR: u8 = 0x4a;
 
 fn run(_: Env) -> Result<(), Error> {
     let mut bus = Bus::open(0)?;
