@@ -40,9 +40,9 @@ fn run(env: Env) -> Result<(), Error> {
     while rounds == 0 || round < rounds {
         for light in LIGHTS {
             expander.set(INPUTS | light).map_err(failed)?;
-            let levels = expander.get(inputs).map_err(failed)?;
+            let levels = expander.get(inputs).map_err(failed)? >> 4;
             if shown != Some(levels) {
-                log!("inputs: {:04b}", levels >> 4);
+                log!("inputs: {levels:04b}");
                 shown = Some(levels);
             }
             delay.wait(u64::from(step_ms) * 1000)?;

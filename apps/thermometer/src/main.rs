@@ -36,6 +36,8 @@ fn run(env: Env) -> Result<(), Error> {
     let mut shown = None;
     let mut taken = 0;
     while readings == 0 || taken < readings {
+        // Also before the first reading: until its first conversion is over a sensor reports 0 degrees.
+        delay.wait(u64::from(interval_ms) * 1000)?;
         let temperature =
             sensor.read_temperature().map_err(|error| log::failed("the sensor cannot be read", &error))?;
         if shown != Some(temperature) {
@@ -43,7 +45,6 @@ fn run(env: Env) -> Result<(), Error> {
             shown = Some(temperature);
         }
         taken = taken.wrapping_add(1);
-        delay.wait(u64::from(interval_ms) * 1000)?;
     }
     bus.close()
 }

@@ -93,6 +93,8 @@ fn run(env: Env) -> Result<(), Error> {
     let wake = time.capability()?;
     let device = Device::open(&config.device, DEVICES_RAM, DEVICES_CAPS)?;
     let clock = device.found().clock;
+    // A driver before this one may have been stopped in the middle of a transfer.
+    device.reset(device.found().device)?;
     let registers = device.registers(0)?;
     let base = NonNull::new(registers.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
