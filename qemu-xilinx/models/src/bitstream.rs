@@ -155,6 +155,20 @@ fn crc(before: u32, register: u32, word: u32) -> u32 {
     })
 }
 
+/// A bitstream file in the vendor's format (`.bit`) with these words, for `part`.
+pub fn file(part: &str, words: &[u32]) -> Vec<u8> {
+    let mut bytes = vec![0, 9, 0x0f, 0xf0, 0x0f, 0xf0, 0x0f, 0xf0, 0x0f, 0xf0, 0, 0, 1];
+    for (key, text) in [(b'a', "top"), (b'b', part), (b'c', "2026/01/01"), (b'd', "12:00:00")] {
+        bytes.push(key);
+        bytes.extend((text.len() as u16 + 1).to_be_bytes());
+        bytes.extend(text.bytes().chain([0]));
+    }
+    bytes.push(b'e');
+    bytes.extend((4 * words.len() as u32).to_be_bytes());
+    bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+    bytes
+}
+
 /// A bitstream for a chip that writes `frames` words of frame data and starts the logic.
 pub fn minimal(idcode: u32, frames: u32) -> Vec<u32> {
     let mut words = vec![u32::MAX; 8];

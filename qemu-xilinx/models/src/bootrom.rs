@@ -186,6 +186,8 @@ pub struct Start {
     pub ocm: Vec<u8>,
     /// Register writes of the header, in order: address and value.
     pub writes: Vec<(u32, u32)>,
+    /// Bytes of the boot loader.
+    pub length: u32,
     /// Where the processor starts, in supervisor mode, with IRQ, FIQ and asynchronous aborts masked, in ARM state, MMU and caches off.
     pub entry: u32,
 }
@@ -238,7 +240,7 @@ pub fn boot(card: Option<&mut dyn Media>, options: &Options) -> Result<Start, Ro
             copy(&mut ocm, (load + stored) as usize, &certificate);
         }
     }
-    Ok(Start { ocm, writes, entry })
+    Ok(Start { ocm, writes, length, entry })
 }
 
 fn copy(to: &mut [u8], at: usize, from: &[u8]) {

@@ -141,6 +141,11 @@ impl Devcfg {
         }
     }
 
+    /// Resets it, as the system's reset does, after which the boot ROM has run. What was to go wrong still is.
+    pub fn reset(&mut self) {
+        *self = Self { failures: std::mem::take(&mut self.failures), ..Self::new(self.idcode) };
+    }
+
     /// Lets something go wrong.
     pub fn fail_next(&mut self, failure: Failure) {
         self.failures.push(failure);

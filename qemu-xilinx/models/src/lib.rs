@@ -21,6 +21,7 @@ pub mod gpio;
 pub mod i2c;
 pub mod l2cc;
 pub mod memory;
+pub mod scu;
 pub mod sdcard;
 pub mod sdhci;
 pub mod slcr;

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 pub const BLOCK_SIZE: usize = 512;
 
 /// What a card keeps its blocks in.
-pub trait Media {
+pub trait Media: Send {
     /// Number of blocks.
     fn blocks(&self) -> u64;
 

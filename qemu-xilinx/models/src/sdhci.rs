@@ -278,6 +278,22 @@ impl Sdhci {
         Some(card)
     }
 
+    /// Resets the controller as the system's reset does. The card stays in the slot and loses its power for a moment.
+    pub fn power_on_reset(&mut self) {
+        let card = self.card.take();
+        let (writable, complaints) = (self.writable, std::mem::take(&mut self.complaints));
+        *self = Self { complaints, ..Self::new(self.options) };
+        match card {
+            Some(card) => self.insert(card, writable),
+            None => self.writable = writable,
+        }
+    }
+
+    /// The base clock's frequency in Hz, from the SLCR; 0 if it is off.
+    pub fn set_base_clock(&mut self, frequency: u32) {
+        self.options.base_clock = frequency;
+    }
+
     /// The card in the slot.
     pub fn card(&mut self) -> Option<&mut Card> {
         self.card.as_mut()

@@ -11,7 +11,7 @@ use bootgen::bif::{Input, KeyFiles, Kind, Spec};
 use bootgen::build::{Image, Options as BuildOptions};
 use bootgen::output::Format;
 use mmio::Registers;
-use models::bitstream::{IDCODE_7Z020, minimal};
+use models::bitstream::{self, IDCODE_7Z020, minimal};
 use models::ddrc::Ddrc;
 use models::devcfg::Devcfg;
 use models::memory::Ram as Cells;
@@ -325,7 +325,7 @@ pub fn image(recipe: Recipe) -> Vec<u8> {
     };
     let loader = file("fsbl.elf", &elf(0, &[(0, contents(5000))]));
     let words = minimal(IDCODE_7Z020, 2000);
-    let bitstream = recipe.bitstream.then(|| file("top.bit", &bit(&words)));
+    let bitstream = recipe.bitstream.then(|| file("top.bit", &bitstream::file("7z020clg484", &words)));
     let pieces = PIECES.map(|(address, length)| (address, contents(length)));
     let program = file("program.elf", &elf(ENTRY, &pieces));
     let input = |path: &Path, kind| Input {
@@ -375,19 +375,5 @@ fn elf(entry: u32, segments: &[(u32, Vec<u8>)]) -> Vec<u8> {
     for (_, data) in segments {
         bytes.extend(data);
     }
-    bytes
-}
-
-/// A bitstream file in the vendor's format.
-pub fn bit(words: &[u32]) -> Vec<u8> {
-    let mut bytes = vec![0, 9, 0x0f, 0xf0, 0x0f, 0xf0, 0x0f, 0xf0, 0x0f, 0xf0, 0, 0, 1];
-    for (key, text) in [(b'a', "top\0"), (b'b', "7z020clg484\0"), (b'c', "2026/01/01\0"), (b'd', "12:00:00\0")] {
-        bytes.push(key);
-        bytes.extend((text.len() as u16).to_be_bytes());
-        bytes.extend(text.as_bytes());
-    }
-    bytes.push(b'e');
-    bytes.extend((4 * words.len() as u32).to_be_bytes());
-    bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
     bytes
 }

@@ -18,6 +18,10 @@
 //! | `i2c0 lose byte 3` | another master wins the arbitration in byte 3 |
 //! | `i2c0 wedge` | a slave in the middle of a byte holds SDA low, until it has seen nine clocks |
 //! | `i2c0 free` | ends every fault of the bus and its slaves |
+//! | `card remove` (`insert`) | pulls the SD card out, or puts it back |
+//! | `ddr break write-leveling` (`read-gate`, `data-eye`) | this training of the memory finds no answer from now on |
+//! | `pcap fail read` (`stall`, `init`) | the next bitstream fails: bus error, a transfer that never ends, INIT that stays low |
+//! | `off` | switches the board off |
 //! | `report` | all that is known |
 //!
 //! Faults of a byte happen once; `always` behind them means every time from now on, `nth 3` only the third time that this byte is
@@ -33,6 +37,8 @@ use super::description::{EMIO_PINS, MIO_PINS};
 use super::report::{History, Report};
 use super::time::{Time, TimeError};
 use crate::Drive;
+use crate::ddrc::Training;
+use crate::devcfg::Failure;
 use crate::i2c::{FaultError, Kind, Occurrence, PropertyError, Value};
 
 /// Clocks that free a slave that is in the middle of a byte, at most.
@@ -126,6 +132,17 @@ pub enum Command {
     Wedge(String),
     /// Ends every fault of a bus.
     Free(String),
+    /// The SD card.
+    Card {
+        /// It is put into the slot; else taken out.
+        inserted: bool,
+    },
+    /// A training of the memory finds no answer.
+    BreakTraining(Training),
+    /// The next bitstream fails.
+    FailConfiguration(Failure),
+    /// Switches the board off.
+    Off,
     /// Reads all that is known.
     Report,
 }
@@ -176,6 +193,9 @@ pub enum CommandError {
     /// The board has no such slave.
     #[error("this board has no I2C slave `{0}`")]
     NoSlave(SlavePath),
+    /// Only a board that starts from its card has that.
+    #[error("this board has no {0}; one that starts from its card has")]
+    Start(&'static str),
     /// The slave has no such property, or it cannot be that.
     #[error(transparent)]
     Property(#[from] PropertyError),
@@ -254,6 +274,26 @@ impl fmt::Display for Net {
     }
 }
 
+/// Trainings of the memory by name.
+const TRAININGS: [(&str, Training); 3] =
+    [("write-leveling", Training::WriteLeveling), ("read-gate", Training::ReadGate), ("data-eye", Training::DataEye)];
+/// Failures of the configuration interface by name.
+const FAILURES: [(&str, Failure); 3] = [("read", Failure::Read), ("stall", Failure::Stall), ("init", Failure::Init)];
+
+fn named<T: Copy>(names: &[(&str, T)], word: &str) -> Result<T, CommandError> {
+    let found = names.iter().find(|(name, _)| *name == word);
+    match found {
+        Some((_, value)) => Ok(*value),
+        None => {
+            expected(word, "a name as in the list of commands, for instance `ddr break data-eye`, `pcap fail read`")
+        }
+    }
+}
+
+fn name<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
+    names.iter().find(|(_, other)| other == value).map_or("", |(name, _)| name)
+}
+
 fn occurrence(words: &[&str]) -> Result<Occurrence, CommandError> {
     match words {
         [] | ["once"] => Ok(Occurrence::Once),
@@ -306,6 +346,11 @@ impl FromStr for Command {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         Ok(match words.as_slice() {
             ["report"] => Self::Report,
+            ["off"] => Self::Off,
+            ["card", "insert"] => Self::Card { inserted: true },
+            ["card", "remove"] => Self::Card { inserted: false },
+            ["ddr", "break", training] => Self::BreakTraining(named(&TRAININGS, training)?),
+            ["pcap", "fail", failure] => Self::FailConfiguration(named(&FAILURES, failure)?),
             ["level", kind, name] => Self::Level(Net::parse(kind, name)?),
             ["history", kind, name] => Self::History(Net::parse(kind, name)?),
             ["dump", slave] => Self::Dump(slave.parse()?),
@@ -409,6 +454,11 @@ impl fmt::Display for Command {
             Self::Transactions(bus) => write!(f, "history {bus}"),
             Self::Wedge(bus) => write!(f, "{bus} wedge"),
             Self::Free(bus) => write!(f, "{bus} free"),
+            Self::Card { inserted: true } => f.write_str("card insert"),
+            Self::Card { inserted: false } => f.write_str("card remove"),
+            Self::BreakTraining(training) => write!(f, "ddr break {}", name(&TRAININGS, training)),
+            Self::FailConfiguration(failure) => write!(f, "pcap fail {}", name(&FAILURES, failure)),
+            Self::Off => f.write_str("off"),
             Self::Report => f.write_str("report"),
         }
     }
@@ -442,6 +492,12 @@ mod tests {
             "i2c0 lose byte 0",
             "i2c0 wedge",
             "i2c1 free",
+            "card insert",
+            "card remove",
+            "ddr break write-leveling",
+            "ddr break data-eye",
+            "pcap fail stall",
+            "off",
             "report",
         ] {
             let command: Command = text.parse().unwrap();

@@ -30,6 +30,10 @@ const AXI_GPIO_WINDOW: u32 = 0x1_0000;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Description {
+    /// Where the board starts.
+    pub start: Start,
+    /// The digest of a primary key in the chip's eFUSEs: the boot ROM starts only what is signed by that key. Each byte as a number.
+    pub efuse: Option<[u8; 32]>,
     /// What the PL is configured with.
     pub bitstream: Bitstream,
     /// The I2C buses, by the controller that they belong to: `i2c0` and `i2c1`.
@@ -41,6 +45,17 @@ pub struct Description {
     pub preset: Vec<Preset>,
     /// The console line at which the [report](super::Report) is taken: the end of a run, if it is not to depend on when the emulator stops.
     pub until: Option<Pattern>,
+}
+
+/// Where the board starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// Behind the boot loader: a program is in memory, and [`Description::preset`] says what the boot loader has done.
+    #[default]
+    Program,
+    /// With the boot ROM, which reads the card.
+    Card,
 }
 
 /// Bits of an SLCR register.

@@ -26,6 +26,7 @@ pub mod command;
 pub mod description;
 mod nets;
 pub mod pattern;
+mod power_on;
 pub mod report;
 pub mod time;
 
@@ -35,13 +36,18 @@ use std::fmt::Write as _;
 pub use command::{Command, CommandError, Net, Reply, SlavePath};
 pub use description::{Bitstream, Description, DescriptionError, Event, Fabric};
 pub use pattern::Pattern;
+pub use power_on::MemoryMap;
 pub use report::{Edge, History, Report};
 pub use time::Time;
 
 use crate::axi_gpio::{AxiGpio, CHANNEL_2, Channel};
+use crate::ddrc::Ddrc;
+use crate::devcfg::Devcfg;
 use crate::gpio::{EMIO, Gpio};
 use crate::i2c::{self, Bus, Controller, Fault, Kind};
 use crate::l2cc::L2cc;
+use crate::scu::Scu;
+use crate::sdhci::Sdhci;
 use crate::slcr::{self, Function, Gate, Slcr};
 use crate::ttc::Ttc;
 use crate::{BusError, Device, Drive, Memory, Width};
@@ -80,6 +86,10 @@ enum Chip {
     AxiGpio(AxiGpio),
     L2cc(L2cc),
     Ttc(Ttc),
+    Sd(Box<Sdhci>),
+    Ddrc(Ddrc),
+    Devcfg(Devcfg),
+    Scu(Scu),
 }
 
 impl Chip {
@@ -90,6 +100,10 @@ impl Chip {
             Self::AxiGpio(device) => device,
             Self::L2cc(device) => device,
             Self::Ttc(device) => device,
+            Self::Sd(device) => &**device,
+            Self::Ddrc(device) => device,
+            Self::Devcfg(device) => device,
+            Self::Scu(device) => device,
         }
     }
 
@@ -100,6 +114,10 @@ impl Chip {
             Self::AxiGpio(device) => device,
             Self::L2cc(device) => device,
             Self::Ttc(device) => device,
+            Self::Sd(device) => &mut **device,
+            Self::Ddrc(device) => device,
+            Self::Devcfg(device) => device,
+            Self::Scu(device) => device,
         }
     }
 
@@ -111,6 +129,10 @@ impl Chip {
             Self::L2cc(device) => device.reset(),
             // Its clock is set whenever the SLCR changes, which a reset is.
             Self::Ttc(device) => *device = Ttc::new(0),
+            Self::Sd(device) => device.power_on_reset(),
+            Self::Ddrc(device) => device.reset(),
+            Self::Devcfg(device) => device.reset(),
+            Self::Scu(device) => device.reset(),
         }
     }
 }
@@ -205,9 +227,12 @@ pub struct Board {
     /// How often each was made.
     made: BTreeMap<String, u32>,
     reset_requested: bool,
+    /// It is to be switched off.
+    off: bool,
     /// The board has been reset by software, so the next reset is not its first.
     reset_by_software: bool,
     frozen: Option<Report>,
+    power_on: power_on::PowerOn,
 }
 
 fn region(name: &str, base: u32, length: u32, interrupts: &[u32]) -> Region {
@@ -286,6 +311,7 @@ impl Board {
             let region = region(&format!("axi-gpio@{:08x}", gpio.base), gpio.base, device.length(), &interrupts);
             add(region, Chip::AxiGpio(device), None, signals);
         }
+        blocks.extend(power_on::devices(description.start));
         let slcr_region = region("slcr", 0xF800_0000, slcr.length(), &[]);
         let mut board = Self {
             description: description.clone(),
@@ -303,8 +329,10 @@ impl Board {
             complaints: Vec::new(),
             made: BTreeMap::new(),
             reset_requested: false,
+            off: false,
             reset_by_software: false,
             frozen: None,
+            power_on: power_on::PowerOn::default(),
         };
         board.plan()?;
         board.preset();
@@ -351,7 +379,10 @@ impl Board {
             Command::Lose { bus, .. } | Command::Wedge(bus) | Command::Free(bus) | Command::Transactions(bus) => {
                 self.line(bus).map(drop)
             }
-            Command::Report => Ok(()),
+            Command::Card { .. } => self.check_start("SD controller of its own"),
+            Command::BreakTraining(_) => self.check_start("memory controller"),
+            Command::FailConfiguration(_) => self.check_start("configuration interface"),
+            Command::Report | Command::Off => Ok(()),
         }
     }
 
@@ -537,6 +568,10 @@ impl Board {
                 self.on_bus(bus, now, |bus| bus.inject(fault))??;
             }
             Command::Wedge(bus) => self.on_bus(bus, now, |bus| bus.wedge(command::CLOCKS, now))?,
+            Command::Card { inserted } => self.check(command).map(|()| self.move_card(*inserted, now))?,
+            Command::BreakTraining(training) => self.check(command).map(|()| self.break_training(*training))?,
+            Command::FailConfiguration(failure) => self.check(command).map(|()| self.fail_configuration(*failure))?,
+            Command::Off => self.off = true,
             Command::Free(bus) => self.on_bus(bus, now, |bus| bus.clear_faults(now))?,
         }
         Ok(Reply::Done)
@@ -662,6 +697,11 @@ impl Board {
         std::mem::take(&mut self.reset_requested)
     }
 
+    /// Whether the board has been switched off.
+    pub fn is_off(&self) -> bool {
+        self.off
+    }
+
     /// Resets the chip: after power-on if software did not ask for it. What is outside of it (slaves' memories, who drives which net, histories) stays.
     pub fn reset(&mut self, now: u64) {
         let reason = if self.reset_by_software { slcr::Reset::Software } else { slcr::Reset::PowerOn };
@@ -693,6 +733,8 @@ impl Board {
                 .map(|(name, bus)| (name, bus.history().iter().map(ToString::to_string).collect()))
                 .collect(),
             complaints: self.made.clone(),
+            stopped: self.power_on.stopped.clone(),
+            loader: self.power_on.loader,
             pending: pending.map(|event| event.command.to_string()).collect(),
         }
     }
@@ -756,6 +798,8 @@ impl Board {
     fn configured(&mut self, now: u64) {
         // Every setting of the dividers is far below 4 GHz.
         let cpu_1x = u32::try_from(self.slcr.frequency(slcr::Clock::Cpu1x)).unwrap_or(u32::MAX);
+        let sd = u32::try_from(self.slcr.reference(slcr::Block::Sdio0)).unwrap_or(u32::MAX);
+        let memory = self.slcr.frequency(slcr::Clock::Ddr3x);
         for block in &mut self.blocks {
             let gate = block.gate.map_or(Gate::Running, |gate| self.slcr.gate(gate));
             if matches!(gate, Gate::InReset { .. }) {
@@ -765,6 +809,8 @@ impl Board {
             match &mut block.chip {
                 Chip::Ttc(ttc) => ttc.set_frequency(clock, now),
                 Chip::I2c(controller) => controller.set_clock(clock, now),
+                Chip::Sd(controller) => controller.set_base_clock(sd),
+                Chip::Ddrc(controller) => controller.set_clock(memory),
                 _ => {}
             }
         }

@@ -20,6 +20,12 @@ pub struct Report {
     pub transactions: BTreeMap<String, Vec<String>>,
     /// What software did wrong, and how often.
     pub complaints: BTreeMap<String, u32>,
+    /// Why the boot ROM has stopped, with its code, if it has.
+    #[serde(default)]
+    pub stopped: Option<String>,
+    /// Bytes of the boot loader that the boot ROM has started last.
+    #[serde(default)]
+    pub loader: Option<u32>,
     /// Events whose console line never came.
     pub pending: Vec<String>,
 }

@@ -108,7 +108,7 @@ pub(super) const REGISTERS: &[Register] = &[
     register(0x830, "SD0_WP_CD_SEL", 0x0000_0000, 0x003F_003F),
     register(0x834, "SD1_WP_CD_SEL", 0x0000_0000, 0x003F_003F),
     register(0x900, "LVL_SHFTR_EN", 0x0000_0000, 0x0000_000F),
-    register(0x910, "OCM_CFG", 0x0000_0000, 0x0000_000F),
+    register(0x910, "OCM_CFG", 0x0000_0000, 0x0000_001F),
     register(0xA1C, "RESERVED_A1C", 0x0001_0101, 0x00FF_FFFF),
     register(0xB00, "GPIOB_CTRL", 0x0000_0000, 0x0000_0FFF),
     register(0xB04, "GPIOB_CFG_CMOS18", 0x0000_0000, 0x0FFF_FFFF),
