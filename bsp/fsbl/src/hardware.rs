@@ -12,6 +12,7 @@ use zelkova_fsbl::card::WINDOW_WORDS;
 use zelkova_fsbl::memory::Ram;
 use zelkova_fsbl::time::{Time, wait};
 use zynq7000::board::Board;
+use zynq7000::memory::CPU_PRIVATE;
 
 /// Cells of the descriptor table: one descriptor for each 64 KiB of a request, and one more.
 const DESCRIPTOR_CELLS: usize = 4;
@@ -45,6 +46,24 @@ pub(crate) struct Timer {
 const COUNT_LOW: usize = 0x200;
 const COUNT_HIGH: usize = 0x204;
 const COUNT_CONTROL: usize = 0x208;
+/// The processor's private timer (4.1), which counts down at the same rate: load, control (enable, interrupt enable), status.
+const PRIVATE_LOAD: usize = 0x600;
+const PRIVATE_CONTROL: usize = 0x608;
+const PRIVATE_STATUS: usize = 0x60c;
+const PRIVATE_RUN: u32 = 0b101;
+const PRIVATE_PRESCALER: u32 = 8;
+/// The interrupt controller: its interface to the processor in the private page, and its distributor in the next (3.3).
+const INTERFACE_CONTROL: usize = 0x100;
+const INTERFACE_PRIORITY: usize = 0x104;
+const INTERFACE_ACKNOWLEDGE: usize = 0x10c;
+const INTERFACE_END: usize = 0x110;
+const DISTRIBUTOR: u32 = CPU_PRIVATE.base + zynq7000::memory::PAGE;
+const DISTRIBUTOR_CONTROL: usize = 0x000;
+const DISTRIBUTOR_ENABLE: usize = 0x100;
+/// The private timer's interrupt.
+const PRIVATE_INTERRUPT: u32 = 29;
+/// Divides the private timer's clock, so that a second fits its 32 bits many times.
+const PRIVATE_DIVISOR: u64 = 100;
 
 impl Timer {
     /// The timer, running. Before the clocks are set up it is slower than it thinks, so that deadlines are later.
@@ -58,6 +77,35 @@ impl Timer {
     /// Stops it: the next program finds it as it was.
     pub(crate) fn stop(&self) {
         self.private.write(COUNT_CONTROL, 0);
+    }
+}
+
+impl Timer {
+    /// Waits for `duration` microseconds, at most some minutes, with the processor asleep. For the end only: the interrupt controller and the private timer stay
+    /// on.
+    ///
+    /// The private timer's interrupt wakes the processor. It is not taken, since interrupts are masked.
+    pub(crate) fn sleep(&self, duration: u64) {
+        let private = &self.private;
+        // SAFETY: this is the distributor's page, used by nobody else.
+        let distributor = unsafe { page(DISTRIBUTOR) };
+        private.write(INTERFACE_PRIORITY, 0xff);
+        private.write(INTERFACE_CONTROL, 1);
+        distributor.write(DISTRIBUTOR_ENABLE, 1 << PRIVATE_INTERRUPT);
+        distributor.write(DISTRIBUTOR_CONTROL, 1);
+        let count = duration.saturating_mul(self.rate / PRIVATE_DIVISOR) / 1_000_000;
+        private.write(PRIVATE_CONTROL, 0);
+        private.write(PRIVATE_STATUS, 1);
+        private.write(PRIVATE_LOAD, u32::try_from(count).unwrap_or(u32::MAX).max(1));
+        private.write(PRIVATE_CONTROL, PRIVATE_RUN | (PRIVATE_DIVISOR as u32 - 1) << PRIVATE_PRESCALER);
+        while private.read(PRIVATE_STATUS) & 1 == 0 {
+            // SAFETY: the processor goes on at the next interrupt, which is pending by then or on its way.
+            unsafe { asm!("dsb", "wfi", options(nostack, preserves_flags)) }
+        }
+        private.write(PRIVATE_CONTROL, 0);
+        private.write(PRIVATE_STATUS, 1);
+        // What is pending would wake the processor the next time.
+        private.write(INTERFACE_END, private.read(INTERFACE_ACKNOWLEDGE));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The LED as a witness.
 //!
 //! It shines while the boot loader works and is dark when it has handed over. Where it gives up, it says why: as many flashes as the
-//! failure's [code](crate::Failure::code), a pause, and again.
+//! failure's [code](crate::Failure::code), a pause, and again. It begins with the pause, so that the light from before is not taken for a flash.
 
 use mmio::Registers;
 
@@ -49,5 +49,5 @@ impl<B: Registers> Led<B> {
 
 /// One round of a code: whether the LED shines, and for how long in microseconds.
 pub fn round(code: u8) -> impl Iterator<Item = (bool, u64)> {
-    (0..code).flat_map(|_| [(true, FLASH), (false, FLASH)]).chain([(false, PAUSE)])
+    [(false, PAUSE)].into_iter().chain((0..code).flat_map(|_| [(true, FLASH), (false, FLASH)]))
 }

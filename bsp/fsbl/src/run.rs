@@ -12,7 +12,6 @@ use zelkova_fsbl::boot::{self, Devices};
 use zelkova_fsbl::card::{Buffer, Card};
 use zelkova_fsbl::led::{self, Led};
 use zelkova_fsbl::signature::{self, Digest};
-use zelkova_fsbl::time::pause;
 use zelkova_fsbl::{Failure, clocks, memory};
 use zynq7000::memory::{CPU_PRIVATE, DDRC, DEVCFG, GPIO, SDIO0, SLCR};
 use zynq7000::slcr;
@@ -124,7 +123,7 @@ fn give_up(time: &Timer, led: Option<&Led<Mmio>>, code: u8) -> ! {
             if let Some(led) = led {
                 led.set(on);
             }
-            pause(time, duration);
+            time.sleep(duration);
         }
     }
 }
