@@ -85,14 +85,23 @@ pub struct Devices {
     pub control: Option<PathBuf>,
 }
 
+/// What the emulator starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// This ELF file, loaded by physical address.
+    Program(PathBuf),
+    /// What the boot ROM finds on the card; the plugin's devices have to be there, and start from the card, too.
+    Card,
+}
+
 /// What the board is made of for one run.
 #[derive(Clone, Debug)]
 pub struct Board {
     /// The emulator, a path or a name to be found on `PATH`.
     pub qemu: PathBuf,
-    /// The ELF file to start, loaded by physical address.
-    pub program: PathBuf,
-    /// The SD card's image in slot 0; its size is a power of two.
+    /// What it starts.
+    pub start: Start,
+    /// The SD card's image in slot 0; its size is a power of two unless the board starts from it.
     pub card: Option<PathBuf>,
     /// What the emulator loads, if anything.
     pub plugin: Option<Plugin>,
@@ -142,9 +151,16 @@ impl Board {
         command.args(["-serial", "stdio"]);
         command.arg("-qmp").arg(option("unix:", qmp, ",server=on,wait=off"));
         command.args(["-d", "unimp,guest_errors"]).arg("-D").arg(&self.log);
-        command.arg("-kernel").arg(&self.program);
-        if let Some(card) = &self.card {
-            command.arg("-drive").arg(option("if=sd,index=0,format=raw,file=", card, ""));
+        let mut card = None;
+        match &self.start {
+            Start::Program(program) => {
+                command.arg("-kernel").arg(program);
+                if let Some(card) = &self.card {
+                    command.arg("-drive").arg(option("if=sd,index=0,format=raw,file=", card, ""));
+                }
+            }
+            // The plugin has a controller of its own.
+            Start::Card => card = self.card.as_ref(),
         }
         if let Some(icount) = &self.icount {
             command.arg("-icount").arg(icount);
@@ -156,6 +172,7 @@ impl Board {
                 (",out=", plugin.counts.as_ref()),
                 (",board=", devices.map(|devices| &devices.file)),
                 (",report=", devices.map(|devices| &devices.report)),
+                (",card=", card),
                 (",control=", devices.and_then(|devices| devices.control.as_ref())),
             ] {
                 if let Some(path) = path {
@@ -265,8 +282,15 @@ impl Board {
         let plugin = self.plugin.as_ref();
         let report = plugin.and_then(|plugin| plugin.counts.as_ref()).map(|path| read_report(path)).transpose()?;
         let devices = plugin.and_then(|plugin| plugin.devices.as_ref());
-        let devices = devices.map(|devices| read_report(&devices.report)).transpose()?;
-        Ok(Outcome { verdict, console, unexplained, report: report.flatten(), devices: devices.flatten() })
+        let devices: Option<Option<models::board::Report>> =
+            devices.map(|devices| read_report(&devices.report)).transpose()?;
+        let devices = devices.flatten();
+        if let Verdict::EmulatorEnded { .. } = verdict
+            && let Some(line) = devices.as_ref().and_then(|report| report.stopped.clone())
+        {
+            verdict = Verdict::Failure { line };
+        }
+        Ok(Outcome { verdict, console, unexplained, report: report.flatten(), devices })
     }
 
     /// Removes what an earlier run left, so that it cannot be taken for this run's result.

@@ -87,6 +87,21 @@ pub struct Wanted {
     pub like: Option<Like>,
 }
 
+impl Wanted {
+    /// The median of what is well known by a number, without a goal.
+    pub fn new(op: u8) -> Self {
+        let known = WELL_KNOWN.iter().find(|known| known.op == op);
+        Self {
+            op,
+            name: known.map(|known| known.name.to_owned()).unwrap_or_default(),
+            per: known.map_or(1, |known| known.per),
+            goal: None,
+            measure: Measure::default(),
+            like: None,
+        }
+    }
+}
+
 /// How far a figure may be above another one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Like {
@@ -107,8 +122,11 @@ pub struct WellKnown {
     pub per: u64,
 }
 
+/// The number that the boot loader marks.
+pub const BOOT_LOADER: u8 = 16;
+
 /// The numbers that the system's own programs mark.
-pub const WELL_KNOWN: [WellKnown; 7] = [
+pub const WELL_KNOWN: [WellKnown; 8] = [
     WellKnown { op: 1, name: "boot: loader to init", per: 1 },
     WellKnown { op: 2, name: "RPC round trip", per: 1 },
     WellKnown { op: 3, name: "SD read, a byte of 64 KiB", per: 64 << 10 },
@@ -116,6 +134,7 @@ pub const WELL_KNOWN: [WellKnown; 7] = [
     WellKnown { op: 5, name: "one more component", per: 1 },
     WellKnown { op: 6, name: "session open and close", per: 1 },
     WellKnown { op: 7, name: "signal there and back", per: 1 },
+    WellKnown { op: BOOT_LOADER, name: "boot loader: reset to hand-over", per: 1 },
 ];
 
 /// One line of the table.

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, TryLockError};
 
 use models::board::{Board, Description, Region};
+use models::bootrom::FILL;
 use models::{BusError, Memory, Width};
 
 use crate::control::Control;
 use crate::ffi::Machine;
+use crate::power_on::{CardFile, Places};
 
 /// The transmit FIFO of UART1, the board's console (UG585 register `TX_RX_FIFO0`).
 const CONSOLE: u32 = 0xE000_1030;
@@ -21,6 +23,8 @@ const CONSOLE: u32 = 0xE000_1030;
 pub(crate) struct Options {
     /// The board's description, as JSON.
     pub(crate) board: Option<PathBuf>,
+    /// The card's contents, if the board starts from its card.
+    pub(crate) card: Option<PathBuf>,
     /// The control socket.
     pub(crate) control: Option<PathBuf>,
     /// Where the report goes.
@@ -33,6 +37,8 @@ struct Devices {
     regions: Vec<Region>,
     /// Levels of each region's interrupt lines, as the machine knows them.
     levels: Vec<u32>,
+    /// Where memory shows, if that changes.
+    places: Option<Places>,
     control: Option<Control>,
     report: Option<PathBuf>,
 }
@@ -55,17 +61,24 @@ fn with<T>(f: impl FnOnce(&mut Devices) -> T) -> Option<T> {
 /// A message for the user.
 pub(crate) fn install(options: &Options) -> Result<(), String> {
     let Some(path) = &options.board else {
-        return match (&options.control, &options.report) {
-            (None, None) => Ok(()),
-            _ => Err("control= and report= need board=FILE".to_owned()),
+        return match (&options.card, &options.control, &options.report) {
+            (None, None, None) => Ok(()),
+            _ => Err("card=, control= and report= need board=FILE".to_owned()),
         };
     };
-    let board = read_board(path).map_err(|why| format!("{}: {why}", path.display()))?;
+    let mut board = read_board(path).map_err(|why| format!("{}: {why}", path.display()))?;
+    if let Some(path) = &options.card {
+        if !board.starts_from_card() {
+            return Err("card= needs a board that starts from its card".to_owned());
+        }
+        let card = CardFile::open(path)?;
+        board.insert(Box::new(card)).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     let machine = Machine::find()?;
     let control = options.control.as_deref().map(Control::listen).transpose()?;
     let regions = board.regions();
     let levels = vec![0; regions.len()];
-    let devices = Devices { machine, board, regions, levels, control, report: options.report.clone() };
+    let devices = Devices { machine, board, regions, levels, places: None, control, report: options.report.clone() };
     *DEVICES.lock().map_err(|error| error.to_string())? = Some(devices);
     machine.when_ready();
     Ok(())
@@ -105,10 +118,30 @@ impl Devices {
             }
             *known = levels;
         }
+        if let Some(places) = &mut self.places {
+            places.follow(self.board.memory_map());
+        }
+        if self.board.is_off() || self.board.stopped().is_some() {
+            self.machine.power_off();
+        }
         if self.board.reset_requested() {
             self.machine.reset();
         }
         self.machine.set_timer(self.board.next_event());
+    }
+
+    /// After a reset the boot ROM runs, if the board starts there.
+    fn power_on(&mut self, now: u64) {
+        let Some(places) = &mut self.places else { return };
+        let Some(start) = self.board.boot_rom(now) else { return };
+        let performed = places.load(&start.ocm);
+        for (address, value) in start.writes {
+            Bus(self.machine).write(address, &value.to_le_bytes()).unwrap_or_else(|error| eprintln!("{error}"));
+        }
+        if let Err(why) = performed.and_then(|()| self.machine.start_at(start.entry, u32::from_ne_bytes([FILL; 4]))) {
+            eprintln!("zelkova-plugin: {why}");
+            self.machine.power_off();
+        }
     }
 
     fn advance(&mut self) -> u64 {
@@ -122,6 +155,9 @@ impl Devices {
 pub(crate) fn ready() {
     let result = with(|devices| {
         devices.machine.attach()?;
+        if devices.board.starts_from_card() {
+            devices.places = Some(Places::new(devices.machine)?);
+        }
         for (index, region) in devices.regions.iter().enumerate() {
             devices.machine.map(&format!("zelkova.{}", region.name), region.base, region.length, index);
         }
@@ -179,6 +215,15 @@ pub(crate) fn reset() {
     with(|devices| {
         let now = devices.machine.now();
         devices.board.reset(now);
+        devices.power_on(now);
+        devices.settle();
+    });
+}
+
+/// The processor or a DMA engine uses an address where memory is hidden.
+pub(crate) fn nowhere(address: u32, access: &str) {
+    with(|devices| {
+        devices.board.nothing_at(address, access);
         devices.settle();
     });
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `out=FILE` | counts instructions; the counts go to FILE at the end |
 //! | `board=FILE` | puts the devices of [`models::board`] into the machine, as FILE describes them (JSON) |
+//! | `card=FILE` | the SD card of a board that starts from it, with `board` |
 //! | `control=SOCKET` | takes commands for the board at a Unix socket, with `board` |
 //! | `report=FILE` | writes what is known of the board at the end to FILE (JSON), with `board` |
 //!
@@ -17,6 +18,11 @@
 //! written to the console, so that an event can wait for a line. All of that depends on nothing but the virtual time: with `-icount` two
 //! runs are the same run. The emulator's inside is reached as its own loadable device modules do it (module `ffi`), not through the
 //! documented plugin interface; where that is missing, the library says so and refuses to load.
+//!
+//! **Power-on.** A board that starts from its card ([`models::board::description::Start`]) has the boot ROM's model run at each reset, and memory where the chip
+//! shows it, moment by moment: parts of the machine's memory are shown at a second place or hidden as the SLCR, the snoop
+//! control unit and the memory controller say. No program is loaded but what the ROM finds on the card; the processor starts where the ROM jumps to.
+//! If it finds nothing, the machine stops and the report says why.
 //!
 //! **Counting.** It uses the documented plugin interface only, and adapts to the version of the emulator. QEMU calls whenever it translates a
 //! block of the guest's instructions. The plugin attaches to every instruction an addition that QEMU compiles into the
@@ -35,6 +41,7 @@ mod control;
 mod count;
 mod devices;
 mod ffi;
+mod power_on;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -76,13 +83,14 @@ impl Options {
             let place = match argument.split_once('=') {
                 Some(("out", path)) => Some((&mut options.out, path)),
                 Some(("board", path)) => Some((&mut options.devices.board, path)),
+                Some(("card", path)) => Some((&mut options.devices.card, path)),
                 Some(("control", path)) => Some((&mut options.devices.control, path)),
                 Some(("report", path)) => Some((&mut options.devices.report, path)),
                 _ => None,
             };
             let Some((place, path)) = place.filter(|(_, path)| !path.is_empty()) else {
                 return Err(format!(
-                    "unknown argument `{argument}`; there are out=FILE, board=FILE, control=SOCKET, report=FILE"
+                    "unknown argument `{argument}`; there are out=FILE, board=FILE, card=FILE, control=SOCKET, report=FILE"
                 ));
             };
             *place = Some(PathBuf::from(path));

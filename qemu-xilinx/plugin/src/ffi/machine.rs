@@ -1,9 +1,9 @@
-//! The emulator's inside, as far as a device needs it: register blocks, interrupt lines, the virtual clock and a timer on it, reset, log,
-//! file descriptors of the main loop.
+//! The emulator's inside, as far as a device needs it: register blocks, where memory shows, interrupt lines, the virtual clock and a timer on it,
+//! reset, the processor's registers, log, file descriptors of the main loop.
 //!
 //! This is not the documented plugin interface but what QEMU's own devices use; distribution builds export it for their loadable modules. What is
 //! relied on here is the same in 7.2 and 10.0 (their `include/exec/memory.h`, `include/qemu/timer.h`, `include/qemu/notify.h`,
-//! `include/qemu/main-loop.h`, `include/hw/irq.h`, `include/hw/qdev-core.h`, `include/sysemu/reset.h`, `include/sysemu/runstate.h`):
+//! `include/qemu/main-loop.h`, `include/hw/irq.h`, `include/hw/qdev-core.h`, `include/hw/core/cpu.h`, `include/sysemu/reset.h`, `include/sysemu/runstate.h`):
 //!
 //! - the functions in [`Functions`];
 //! - the layout of `MemoryRegionOps` ([`Operations`]);
@@ -27,10 +27,16 @@ const CLOCK: c_int = 1;
 const SCALE: c_int = 1;
 /// `SHUTDOWN_CAUSE_GUEST_RESET`.
 const GUEST_RESET: c_int = 7;
+/// `SHUTDOWN_CAUSE_GUEST_SHUTDOWN`.
+const GUEST_SHUTDOWN: c_int = 6;
 /// `DEVICE_LITTLE_ENDIAN`.
 const LITTLE_ENDIAN: c_int = 2;
 /// Our register blocks lie over the machine's own (priority 0) and its unimplemented ones (-1000).
 const PRIORITY: c_int = 1;
+/// Memory that shows at a second place lies over everything.
+const MEMORY_PRIORITY: c_int = 2;
+/// The program counter, by its number among the core registers.
+const PROGRAM_COUNTER: c_int = 15;
 /// The GIC's number of the interrupt controller's input 0.
 const FIRST_INPUT: u32 = 32;
 /// Number of these inputs on this machine.
@@ -91,6 +97,8 @@ struct Functions {
     system_memory: unsafe extern "C" fn() -> *mut Opaque,
     init_io: unsafe extern "C" fn(*mut Opaque, *mut Opaque, *const Operations, *mut c_void, *const c_char, u64),
     add_overlap: unsafe extern "C" fn(*mut Opaque, u64, *mut Opaque, c_int),
+    init_alias: unsafe extern "C" fn(*mut Opaque, *mut Opaque, *const c_char, *mut Opaque, u64, u64),
+    set_enabled: unsafe extern "C" fn(*mut Opaque, bool),
     find: unsafe extern "C" fn(*mut Opaque, u64, u64) -> Section,
     dispatch_read: unsafe extern "C" fn(*mut Opaque, u64, *mut u64, c_int, u64) -> u32,
     dispatch_write: unsafe extern "C" fn(*mut Opaque, u64, u64, c_int, u64) -> u32,
@@ -105,6 +113,9 @@ struct Functions {
     on_reset: unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void),
     on_ready: unsafe extern "C" fn(*mut Opaque),
     request_reset: unsafe extern "C" fn(c_int),
+    request_shutdown: unsafe extern "C" fn(c_int),
+    processor: unsafe extern "C" fn(c_int) -> *mut Opaque,
+    set_register: unsafe extern "C" fn(*mut Opaque, *mut u8, c_int) -> c_int,
     watch: unsafe extern "C" fn(
         c_int,
         Option<extern "C" fn(*mut c_void)>,
@@ -146,6 +157,9 @@ fn room() -> *mut Opaque {
 /// The machine that the emulator runs.
 #[derive(Clone, Copy)]
 pub(crate) struct Machine(&'static Functions);
+
+/// Something that lies over the machine's own address space and can be switched on and off.
+pub(crate) struct Overlay(Address);
 
 /// What happens to a file descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +227,35 @@ impl Machine {
         self.map_with(name, base, length, &OPERATIONS, block);
     }
 
-    fn map_with(self, name: &str, base: u32, length: u32, operations: &'static Operations, number: usize) {
+    /// Hides whatever is from `base` on. Accesses come to [`crate::devices::nowhere`].
+    pub(crate) fn cover(self, name: &str, base: u32, length: u32) -> Overlay {
+        Overlay(self.map_with(name, base, length, &NOWHERE, base as usize))
+    }
+
+    /// Shows the memory that is at `original` from `base` on, too.
+    ///
+    /// # Errors
+    /// The machine has no memory there.
+    pub(crate) fn show_at(self, name: &str, original: u32, base: u32, length: u32) -> Result<Overlay, String> {
+        let section = self.section(original)?;
+        let name = CString::new(name).unwrap_or_default();
+        let region = room();
+        // SAFETY: As for `map_with`; the region that is shown is referenced for ever.
+        unsafe {
+            let offset = section.offset;
+            (self.0.init_alias)(region, std::ptr::null_mut(), name.as_ptr(), section.region, offset, length.into());
+            (self.0.add_overlap)((self.0.system_memory)(), base.into(), region, MEMORY_PRIORITY);
+        }
+        Ok(Overlay(Address(region)))
+    }
+
+    /// Makes an overlay effective, or not.
+    pub(crate) fn enable(self, overlay: &Overlay, on: bool) {
+        // SAFETY: The region was initialised before it came into the overlay, and lives as long as the process.
+        unsafe { (self.0.set_enabled)(overlay.0.0, on) }
+    }
+
+    fn map_with(self, name: &str, base: u32, length: u32, operations: &'static Operations, number: usize) -> Address {
         // A name with a null byte would only be cut there.
         let name = CString::new(name).unwrap_or_default();
         let region = room();
@@ -224,6 +266,7 @@ impl Machine {
             (self.0.init_io)(region, std::ptr::null_mut(), operations, number, name.as_ptr(), length.into());
             (self.0.add_overlap)((self.0.system_memory)(), base.into(), region, PRIORITY);
         }
+        Address(region)
     }
 
     /// Has [`crate::devices::transmitted`] called with everything that is written to the register at `address`; the machine's own device
@@ -232,15 +275,20 @@ impl Machine {
     /// # Errors
     /// The machine has no device there.
     pub(crate) fn listen(self, address: u32) -> Result<(), String> {
-        // SAFETY: The result is larger than any version's `MemoryRegionSection`, and returned in memory in any case.
-        let section = unsafe { (self.0.find)((self.0.system_memory)(), address.into(), 4) };
-        if section.region.is_null() {
-            return Err(format!("this machine has no device at {address:#010x}"));
-        }
-        // The reference to the region that the emulator has taken is kept: the region is used until the end.
+        let section = self.section(address)?;
         CONSOLE.get_or_init(|| (Address(section.region), section.offset));
         self.map_with("zelkova.console", address, 4, &LISTENING, 0);
         Ok(())
+    }
+
+    /// What the machine has at `address`. The reference to the region that the emulator takes is kept: the region is used until the end.
+    fn section(self, address: u32) -> Result<Section, String> {
+        // SAFETY: The result is larger than any version's `MemoryRegionSection`, and returned in memory in any case.
+        let section = unsafe { (self.0.find)((self.0.system_memory)(), address.into(), 4) };
+        if section.region.is_null() {
+            return Err(format!("this machine has nothing at {address:#010x}"));
+        }
+        Ok(section)
     }
 
     /// Sets the level of an interrupt line, by the GIC's number of it.
@@ -275,6 +323,30 @@ impl Machine {
     pub(crate) fn reset(self) {
         // SAFETY: The value is one of the enumeration.
         unsafe { (self.0.request_reset)(GUEST_RESET) }
+    }
+
+    /// Ends the emulation as if the board were switched off.
+    pub(crate) fn power_off(self) {
+        // SAFETY: The value is one of the enumeration.
+        unsafe { (self.0.request_shutdown)(GUEST_SHUTDOWN) }
+    }
+
+    /// Lets the processor, which does not run, go on at `entry`, with `fill` in all other core registers.
+    ///
+    /// # Errors
+    /// There is no processor.
+    pub(crate) fn start_at(self, entry: u32, fill: u32) -> Result<(), String> {
+        // SAFETY: The machine is complete.
+        let processor = unsafe { (self.0.processor)(0) };
+        if processor.is_null() {
+            return Err("this machine has no processor".to_owned());
+        }
+        for register in 0..=PROGRAM_COUNTER {
+            let value = if register == PROGRAM_COUNTER { entry } else { fill };
+            // SAFETY: The processor is an ARM one, as the machine's interrupt controller shows; the value is read from 4 bytes.
+            unsafe { (self.0.set_register)(processor, value.to_le_bytes().as_mut_ptr(), register) };
+        }
+        Ok(())
     }
 
     /// Writes a line to the emulator's log.
@@ -315,6 +387,8 @@ impl Functions {
                 system_memory: function(c"get_system_memory")?,
                 init_io: function(c"memory_region_init_io")?,
                 add_overlap: function(c"memory_region_add_subregion_overlap")?,
+                init_alias: function(c"memory_region_init_alias")?,
+                set_enabled: function(c"memory_region_set_enabled")?,
                 find: function(c"memory_region_find")?,
                 dispatch_read: function(c"memory_region_dispatch_read")?,
                 dispatch_write: function(c"memory_region_dispatch_write")?,
@@ -328,6 +402,9 @@ impl Functions {
                 on_reset: function(c"qemu_register_reset")?,
                 on_ready: function(c"qemu_add_machine_init_done_notifier")?,
                 request_reset: function(c"qemu_system_reset_request")?,
+                request_shutdown: function(c"qemu_system_shutdown_request")?,
+                processor: function(c"qemu_get_cpu")?,
+                set_register: function(c"arm_cpu_gdb_write_register")?,
                 watch: function(c"qemu_set_fd_handler")?,
                 memory: function(c"address_space_rw")?,
                 log: function(c"qemu_log")?,
@@ -350,6 +427,7 @@ fn version() -> Option<String> {
 }
 
 static OPERATIONS: Operations = operations(on_read, on_write);
+static NOWHERE: Operations = operations(on_nowhere_read, on_nowhere_write);
 static LISTENING: Operations = operations(on_console_read, on_console_write);
 
 const fn operations(
@@ -380,6 +458,15 @@ extern "C" fn on_read(block: *mut c_void, offset: u64, size: c_uint) -> u64 {
 
 extern "C" fn on_write(block: *mut c_void, offset: u64, value: u64, size: c_uint) {
     crate::devices::write(block.addr(), offset as u32, size, value as u32);
+}
+
+extern "C" fn on_nowhere_read(base: *mut c_void, offset: u64, _: c_uint) -> u64 {
+    crate::devices::nowhere((base.addr() as u32).wrapping_add(offset as u32), "read");
+    0
+}
+
+extern "C" fn on_nowhere_write(base: *mut c_void, offset: u64, _: u64, _: c_uint) {
+    crate::devices::nowhere((base.addr() as u32).wrapping_add(offset as u32), "write");
 }
 
 /// `MemOp` of a little-endian access.

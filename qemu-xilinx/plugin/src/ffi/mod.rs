@@ -8,7 +8,7 @@ mod machine;
 use std::ffi::{CStr, c_char, c_void};
 
 pub(crate) use counting::{Emulator, Instruction};
-pub(crate) use machine::{Machine, Watched};
+pub(crate) use machine::{Machine, Overlay, Watched};
 
 unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;

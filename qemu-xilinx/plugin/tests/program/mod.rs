@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::board::{Board, Devices, Outcome, Plugin};
+use harness::board::{Board, Devices, Outcome, Plugin, Start};
 use harness::emulator_log::AllowList;
 use harness::judge::{Pattern, Rules};
 use models::board::Description;
@@ -165,7 +165,7 @@ impl<'a> Setup<'a> {
         let counts = self.counts.then(|| file("report.json"));
         let board = Board {
             qemu: self.qemu.to_owned(),
-            program: file("program.elf"),
+            start: Start::Program(file("program.elf")),
             card: None,
             plugin: Some(Plugin { library: library(), counts, devices }),
             icount: self.icount.map(str::to_owned),
