@@ -216,17 +216,8 @@ mod tests {
 
     /// A bitstream of a few words.
     fn bitstream() -> Vec<u8> {
-        let mut file = vec![0x00, 0x09, 0x0F, 0xF0, 0x0F, 0xF0, 0x0F, 0xF0, 0x0F, 0xF0, 0x00, 0x00, 0x01];
-        for (letter, text) in [(b'a', "top\0"), (b'b', "7z020clg484\0"), (b'c', "2026/01/01\0"), (b'd', "12:00:00\0")] {
-            file.push(letter);
-            file.extend((text.len() as u16).to_be_bytes());
-            file.extend(text.as_bytes());
-        }
-        file.push(b'e');
-        let words = [0xFFFF_FFFFu32, 0xAA99_5566, 0x2000_0000, 0x3000_8001, 0x0000_000D, 0x2000_0000];
-        file.extend((4 * words.len() as u32).to_be_bytes());
-        file.extend(words.iter().flat_map(|word| word.to_be_bytes()));
-        file
+        let words = [0xFFFF_FFFF, 0xAA99_5566, 0x2000_0000, 0x3000_8001, 0x0000_000D, 0x2000_0000];
+        models::bitstream::file("7z020clg484", &words)
     }
 
     struct Scratch(tempfile::TempDir);

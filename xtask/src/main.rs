@@ -8,6 +8,7 @@
 mod board;
 mod configs;
 mod diagnostic;
+mod drill;
 mod flash;
 mod image;
 mod kernels;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use harness::judge::Pattern;
 
 use crate::pipeline::{Kernel, Pipeline};
 use crate::run::{Built, Stream};
@@ -84,6 +86,9 @@ struct Run {
     /// Let the board write to the SD image itself; its size must be a power of two
     #[arg(long, requires = "sd")]
     sd_writable: bool,
+    /// Start from this card image, as `cargo xtask image SCENARIO` makes it: boot ROM, boot loader, system
+    #[arg(long, value_name = "FILE", conflicts_with = "sd")]
+    from_card: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     /// Give up after so many seconds, instead of what the scenario says
@@ -258,16 +263,23 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
     if let Some(seconds) = run.timeout {
         scenario.rules.deadline = Some(Duration::from_secs(seconds));
     }
+    if run.from_card.is_some() {
+        scenario.rules.failure.push(Pattern::new(run::GAVE_UP));
+    }
     let toolchain = setup::ensure(run.common.qemu.is_some())?;
     let pipeline = Pipeline::new(&workspace, toolchain, run.common.kernel().prefix(&workspace)?);
-    let built = Built::new(&pipeline, &scenario)?;
+    let built = match &run.from_card {
+        Some(_) => Built::on_card(&pipeline, &scenario)?,
+        None => Built::new(&pipeline, &scenario)?,
+    };
     eprintln!("zelkova: {}: {}", scenario.name, scenario.about);
     if run.gdb {
         let core = pipeline.program("core");
         eprintln!("zelkova: waiting for `gdb-multiarch {} -ex 'target remote :1234'`", core.display());
     }
     let options = run::Options {
-        card: run.sd.clone(),
+        files: None,
+        card: run.from_card.clone().or(run.sd.clone()),
         writable: run.sd_writable,
         qemu: run.common.qemu.clone(),
         debugger: run.gdb,
@@ -283,6 +295,9 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
     })?;
     if let Some(table) = ran.table() {
         if scenario.stdout.is_some() { eprint!("\n{table}") } else { print!("\n{table}") }
+    }
+    if let Some(loading) = ran.loading() {
+        eprintln!("zelkova: {loading}");
     }
     eprintln!("zelkova: {}: {}", scenario.name, ran.verdict);
     if ran.verdict.exit_code() != 0 {

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use harness::backtrace::Backtraces;
-use harness::board::{Board, Devices, Outcome, Plugin};
+use harness::board::{Board, Devices, Outcome, Plugin, Start};
 use harness::card;
 use harness::emulator_log::AllowList;
 use harness::judge::{Pattern, Verdict};
-use harness::measure::{self, Figure, Table, Wanted};
+use harness::measure::{self, BOOT_LOADER, Figure, Table, Wanted};
 use harness::sums;
 
 use crate::pipeline::{Checksum, GATE, Pipeline};
@@ -21,11 +22,18 @@ use crate::workspace::Workspace;
 /// are the same run. That is about what the processor takes at 667 MHz.
 const ICOUNT: &str = "shift=1,sleep=off";
 
+/// The last line of a boot loader that gives up.
+pub(crate) const GAVE_UP: &str = "^[fsbl] failed, code";
+/// How much longer a run may take that starts with the boot ROM.
+const LOADING: Duration = Duration::from_mins(2);
+
 /// What the user wants of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     /// The card's image, instead of the scenario's.
     pub(crate) card: Option<PathBuf>,
+    /// What is on that image, if it is known.
+    pub(crate) files: Option<Vec<sums::File>>,
     /// Let the board write to that image itself.
     pub(crate) writable: bool,
     /// The emulator.
@@ -47,6 +55,8 @@ pub(crate) struct Ran {
     pub(crate) figures: Vec<Figure>,
     /// The console.
     pub(crate) console: Vec<String>,
+    /// What is known of the emulated part of the board.
+    pub(crate) devices: Option<models::board::Report>,
     /// What the run has left for a closer look: console, emulator's log, what was done to the board and what became of it.
     pub(crate) kept: Vec<PathBuf>,
 }
@@ -64,8 +74,8 @@ pub(crate) enum Stream {
 pub(crate) struct Built<'a> {
     /// The scenario.
     pub(crate) scenario: &'a Scenario,
-    /// The program for the board.
-    pub(crate) program: PathBuf,
+    /// What the board starts.
+    pub(crate) start: Start,
     /// What the emulator loads.
     pub(crate) plugin: PathBuf,
     /// The components' files.
@@ -77,10 +87,19 @@ pub(crate) struct Built<'a> {
 impl<'a> Built<'a> {
     /// Builds what `scenario` needs.
     pub(crate) fn new(pipeline: &Pipeline<'_>, scenario: &'a Scenario) -> anyhow::Result<Self> {
-        let program = pipeline.build(scenario)?;
+        let start = Start::Program(pipeline.build(scenario)?);
         let plugin = pipeline.plugin()?;
         let components = pipeline.checksums(scenario)?;
-        Ok(Self { scenario, program, plugin, components, wanted: scenario.wanted(pipeline.goals()) })
+        Ok(Self { scenario, start, plugin, components, wanted: scenario.wanted(pipeline.goals()) })
+    }
+
+    /// What is needed to start `scenario` from a card that it is on; the programs are there.
+    pub(crate) fn on_card(pipeline: &Pipeline<'_>, scenario: &'a Scenario) -> anyhow::Result<Self> {
+        let mut wanted = vec![Wanted::new(BOOT_LOADER)];
+        // Goals are for the emulator's own SD controller, which moves data at once; during the transfers of this one others compute.
+        let without_goal = |wanted| Wanted { goal: None, like: None, ..wanted };
+        wanted.extend(scenario.wanted(pipeline.goals()).into_iter().map(without_goal));
+        Ok(Self { scenario, start: Start::Card, plugin: pipeline.plugin()?, components: Vec::new(), wanted })
     }
 
     /// Runs it. `line` gets every console line as it arrives and the stream that it belongs to.
@@ -100,18 +119,25 @@ impl<'a> Built<'a> {
             Card::CutOff { why } => {
                 line(Stream::Error, &why);
                 let verdict = Verdict::Failure { line: why };
-                return Ok(Ran { verdict, figures: Vec::new(), console: Vec::new(), kept: Vec::new() });
+                return Ok(Ran { verdict, figures: Vec::new(), console: Vec::new(), devices: None, kept: Vec::new() });
             }
         };
+        let mut description = scenario.devices.clone();
+        let mut rules = scenario.rules.clone();
+        if self.start == Start::Card {
+            description.start = models::board::description::Start::Card;
+            description.preset.clear();
+            rules.deadline = rules.deadline.map(|deadline| deadline + LOADING);
+        }
         let board = Board {
             qemu: options.qemu.clone().unwrap_or_else(|| "qemu-system-arm".into()),
-            program: self.program.clone(),
+            start: self.start.clone(),
             card,
             plugin: Some(Plugin {
                 library: self.plugin.clone(),
-                counts: (!scenario.measure.is_empty()).then(|| file("measured.json")),
+                counts: (!self.wanted.is_empty()).then(|| file("measured.json")),
                 devices: Some(Devices {
-                    description: scenario.devices.clone(),
+                    description,
                     file: file("board.json"),
                     report: file("report.json"),
                     control: options.control.clone(),
@@ -121,7 +147,6 @@ impl<'a> Built<'a> {
             debugger: options.debugger,
             log: file("emulator.log"),
         };
-        let mut rules = scenario.rules.clone();
         if options.debugger {
             rules.deadline = None;
         }
@@ -178,7 +203,7 @@ impl<'a> Built<'a> {
         }
         let figures = report.map(|report| measure::figures(&report, &self.wanted)).unwrap_or_default();
         verdict.spoil(figures.iter().filter_map(Figure::problem).collect());
-        Ran { verdict, figures, console, kept: Vec::new() }
+        Ran { verdict, figures, console, devices, kept: Vec::new() }
     }
 }
 
@@ -197,6 +222,18 @@ impl Ran {
     pub(crate) fn artefacts(&self) -> String {
         let kept: Vec<String> = self.kept.iter().map(|path| path.display().to_string()).collect();
         format!("kept: {}", kept.join(" "))
+    }
+
+    /// What the boot loader took, in one line, if the board started with one.
+    pub(crate) fn loading(&self) -> Option<String> {
+        let room = models::bootrom::MOST;
+        let bytes = self.devices.as_ref()?.loader?;
+        let figure = self.figures.iter().find(|figure| figure.wanted.op == BOOT_LOADER);
+        let took = match figure.and_then(Figure::median) {
+            Some(instructions) => format!("{instructions} instructions from reset to hand-over"),
+            None => "no hand-over".to_owned(),
+        };
+        Some(format!("boot loader: {bytes} bytes of {room}, {took}"))
     }
 
     /// The measured figures as a table, if there are any.
@@ -228,7 +265,7 @@ fn make_card(scenario: &Scenario, options: &Options, card: &Path) -> anyhow::Res
             card::use_in_place(image)?;
             return Ok(Card::Ready { card: Some(image.clone()), files: None });
         }
-        (image.clone(), None)
+        (image.clone(), options.files.clone())
     } else if let Some(recipe) = &scenario.card {
         let image = card.with_extension("image");
         let files = recipe.build(&image).context("the scenario's card cannot be built")?;
@@ -289,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_expected_failure_is_right_and_nothing_else() {
-        let ran = |verdict| Ran { verdict, figures: vec![], console: vec![], kept: vec![] };
+        let ran = |verdict| Ran { verdict, figures: vec![], console: vec![], devices: None, kept: vec![] };
         let failure = || Verdict::Failure { line: "[init -> sd-sum] error: loop".into() };
         let pattern = Pattern::new("error: loop");
         assert_eq!(ran(Verdict::Success).check(None), Ok(()));

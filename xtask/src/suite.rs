@@ -1,10 +1,11 @@
-//! The test suite: formatting, lints, documentation, host tests, then every scenario.
+//! The test suite: formatting, lints, documentation, host tests, then every scenario, and the ways to start from a card.
 //!
 //! With a kernel that the user brings, only what that kernel can change: the rest is the same as without it.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use crate::drill::{self, Drills};
 use crate::neutral;
 use crate::pipeline::{Kernel, Pipeline};
 use crate::progress::Step;
@@ -32,7 +33,7 @@ pub(crate) fn run(
     if kernel.prefix.is_some() {
         // One that cannot be used is refused at once.
         kernel.prefix(workspace)?;
-        println!("left out, being the same with every kernel: {}", COMMANDS.map(|(name, _)| name).join(", "));
+        println!("left out, being the same with every kernel: {}, boot", COMMANDS.map(|(name, _)| name).join(", "));
     } else {
         suite.commands(workspace);
     }
@@ -46,8 +47,10 @@ pub(crate) fn run(
         })
         .collect();
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
+    let drills: Vec<&str> = if kernel.prefix.is_some() { Vec::new() } else { drill::names().collect() };
     let on_target = wanted(CLIPPY_TARGET)
         || wanted(NEUTRAL)
+        || drills.iter().any(|name| wanted(name))
         || documents.iter().any(|(name, document)| match document {
             Ok(document) => document.names().iter().any(|name| wanted(name)),
             Err(_) => wanted(name),
@@ -65,6 +68,14 @@ pub(crate) fn run(
                 Ok(document) => suite.scenarios(workspace, &pipeline, options, &document),
                 Err(error) => suite.item(&name, || Err(error)),
             }
+        }
+        let prepared = Drills::new(workspace, &pipeline, options).map_err(|error| error.to_string());
+        for name in drills {
+            suite.item(name, || {
+                let drills = prepared.as_ref().map_err(Clone::clone)?;
+                let _step = Step::begin(format!("running {name}"));
+                drills.run(name).map_err(|error| format!("{error:#}"))
+            });
         }
     }
 
