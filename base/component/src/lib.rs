@@ -26,11 +26,13 @@
 //! - [`thread`]: several threads; [`sync`]: locks that do not spin;
 //! - [`block`], [`gpio`], [`i2c`], [`timer`], [`delay`]: sessions as a client uses them; [`device`]: a device as its driver has it;
 //! - [`task`]: waiting for futures; [`report`]: reports, and ROMs that change;
+//! - [`screen`]: a Framebuffer session, with the drawing traits of `embedded-graphics`; [`camera`]: a Capture session;
 //! - [`mark`]: marks for measuring;
 //! - [`gate`], [`cap`]: the way into the kernel, and capabilities.
 #![no_std]
 
 pub mod block;
+pub mod camera;
 pub mod cap;
 pub mod check;
 pub mod delay;
@@ -45,6 +47,7 @@ pub mod mark;
 mod memory;
 pub mod platform;
 pub mod report;
+pub mod screen;
 pub mod server;
 pub mod signal;
 pub mod sync;

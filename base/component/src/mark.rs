@@ -21,6 +21,12 @@ pub mod interval {
     pub const PAGE_FAULT: u32 = 24;
     /// An access to a page that another component supplies.
     pub const PAGER: u32 = 25;
+    /// Drawing a picture.
+    pub const DRAW: u32 = 40;
+    /// Writing it back to memory.
+    pub const WRITE_BACK: u32 = 41;
+    /// Showing it, up to the end of the frame in which it was waited for.
+    pub const SHOW: u32 = 42;
 }
 
 /// Begins interval `INTERVAL` (0 to 255).

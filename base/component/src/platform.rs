@@ -1,6 +1,6 @@
 //! A component's own account, domain and dataspaces.
 
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::slot;
 use session::core::{AccountInfo, AccountRequest, DataspaceRequest, DomainRequest, HardwareRequest, ParcelRequest};
@@ -608,6 +608,26 @@ impl Attached {
             );
         }
         Ok(())
+    }
+
+    /// Copies `bytes` bytes from `offset` on into `buffer`, which must have room for a word more, and returns them. Others may write there meanwhile; then a word
+    /// is either old or new.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the bytes are not all there, or `buffer` is too short.
+    pub fn read<'b>(&self, offset: usize, bytes: usize, buffer: &'b mut [u32]) -> Result<&'b [u8], Error> {
+        const WORD: usize = size_of::<u32>();
+        let skipped = offset % WORD;
+        let first = offset / WORD;
+        let end = offset.checked_add(bytes).ok_or(Error::Invalid)?.div_ceil(WORD);
+        let words = self.words().get(first..end).ok_or(Error::Invalid)?;
+        let copied = buffer.get_mut(..words.len()).ok_or(Error::Invalid)?;
+        for (to, from) in copied.iter_mut().zip(words) {
+            *to = from.load(Ordering::Relaxed);
+        }
+        // SAFETY: the words are initialized, have no padding, and stay borrowed; bytes have no alignment.
+        let all = unsafe { core::slice::from_raw_parts(copied.as_ptr().cast::<u8>(), copied.len() * WORD) };
+        all.get(skipped..skipped + bytes).ok_or(Error::Invalid)
     }
 
     /// A pointer to its first byte, for device registers.

@@ -303,7 +303,9 @@ fn open_core(
         | Service::Report
         | Service::Memory
         | Service::Gpio
-        | Service::I2c => {
+        | Service::I2c
+        | Service::Framebuffer
+        | Service::Capture => {
             return Err(Error::Denied);
         }
     };

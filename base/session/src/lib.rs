@@ -9,10 +9,12 @@
 extern crate std;
 
 pub mod block;
+pub mod capture;
 pub mod core;
 pub mod devices;
 pub mod echo;
 mod error;
+pub mod framebuffer;
 pub mod gpio;
 pub mod i2c;
 pub mod label;

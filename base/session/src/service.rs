@@ -30,11 +30,15 @@ pub enum Service {
     Gpio = 9,
     /// Transactions on an I2C bus.
     I2c = 10,
+    /// A screen, and pictures to show on it.
+    Framebuffer = 11,
+    /// Pictures from a camera.
+    Capture = 12,
 }
 
 impl Service {
     /// Every service, in the order of its wire value.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Log,
         Self::Timer,
         Self::Block,
@@ -46,6 +50,8 @@ impl Service {
         Self::Memory,
         Self::Gpio,
         Self::I2c,
+        Self::Framebuffer,
+        Self::Capture,
     ];
 
     /// The service with the wire value `value`.

@@ -6,7 +6,7 @@
 //! manager has let go of the driver's session, and not earlier: so the manager stops the device first. It goes two ways, one after the other:
 //!
 //! 1. the device's own reset, if it has one that says when it is done: an SD host controller is told to reset everything (SD Host Controller
-//!    Simplified Specification, register 02Fh; UG585 appendix B.30), which ends transfers and DMA, and clears the bit afterwards;
+//!    Simplified Specification, register 02Fh; UG585 appendix B.30), which ends transfers and DMA, and clears the bit afterwards; each channel of an AXI VDMA has such a bit, too;
 //! 2. the reset line in the system level control registers (UG585 chapter 26; [`Slcr::reset`](crate::Slcr::reset)), which stops whatever is in the
 //!    device, its bus master included.
 //!
@@ -14,7 +14,7 @@
 //! only the first way.
 //!
 //! What this cannot do: stop a device that was given to a driver without the manager knowing how it works. Those in
-//! [`is_bus_master`] are all that the processing system of a Zynq-7000 has.
+//! [`is_bus_master`] are all that the processing system of a Zynq-7000 has, and the one of the programmable logic that this system drives.
 
 use mmio::{ReadWrite, Registers};
 use thiserror::Error;
@@ -23,13 +23,18 @@ use tock_registers::interfaces::{Readable, Writeable};
 use crate::tree::Device;
 
 /// Devices that read and write memory by themselves (UG585 chapter 5: masters of the central interconnect).
-const BUS_MASTERS: [&str; 6] =
-    [SDHCI, "cdns,zynq-gem", "xlnx,zynq-gem", "xlnx,zynq-usb-2.20a", "arm,pl330", "xlnx,zynq-devcfg-1.0"];
+const BUS_MASTERS: [&str; 7] =
+    [SDHCI, VDMA, "cdns,zynq-gem", "xlnx,zynq-gem", "xlnx,zynq-usb-2.20a", "arm,pl330", "xlnx,zynq-devcfg-1.0"];
 /// The SD host controllers.
 const SDHCI: &str = "arasan,sdhci-8.9a";
 /// Clock control, time-out control and, in bit 24, software reset for all.
 const SDHCI_RESETS: usize = 0x2c;
 const SDHCI_RESET_ALL: u32 = 1 << 24;
+/// The AXI video DMA engine.
+const VDMA: &str = "xlnx,axi-vdma-6.3";
+/// The control registers of its channels; bit 2 resets, and clears when transfers to memory are complete (PG020 table 2-6).
+const VDMA_CONTROL: [usize; 2] = [0x00, 0x30];
+const VDMA_RESET: u32 = 1 << 2;
 /// Reads until a device is given up: each takes the bus at least 100 ns, and the reset 100 ms at most.
 const ATTEMPTS: u32 = 1_000_000;
 
@@ -53,19 +58,27 @@ pub fn is_bus_master(device: &Device<'_>) -> bool {
 /// # Errors
 /// [`StillBusy`]
 pub fn reset<B: Registers>(device: &Device<'_>, block: &B) -> Result<(), StillBusy> {
-    if !device.is_compatible(SDHCI) {
-        return Ok(());
+    if device.is_compatible(SDHCI) {
+        return reset_by(block, SDHCI_RESETS, SDHCI_RESET_ALL);
     }
-    let register = ReadWrite::<_, ()>::new(block, SDHCI_RESETS);
-    register.set(SDHCI_RESET_ALL);
-    let mut found = SDHCI_RESET_ALL;
+    if device.is_compatible(VDMA) {
+        return VDMA_CONTROL.into_iter().try_for_each(|register| reset_by(block, register, VDMA_RESET));
+    }
+    Ok(())
+}
+
+/// Sets a bit and waits until it is 0 again.
+fn reset_by<B: Registers>(block: &B, register: usize, bit: u32) -> Result<(), StillBusy> {
+    let handle = ReadWrite::<_, ()>::new(block, register);
+    handle.set(bit);
+    let mut found = bit;
     for _ in 0..ATTEMPTS {
-        found = register.get();
-        if found & SDHCI_RESET_ALL == 0 {
+        found = handle.get();
+        if found & bit == 0 {
             return Ok(());
         }
     }
-    Err(StillBusy { register: SDHCI_RESETS, found })
+    Err(StillBusy { register, found })
 }
 
 #[cfg(test)]

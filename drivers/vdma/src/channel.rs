@@ -29,7 +29,7 @@
 use mmio::Registers;
 use tock_registers::interfaces::{Readable, Writeable};
 
-use crate::registers::{BANK, Block, CONTROL, Direction, STATUS, STRIDE};
+use crate::registers::{BANK, Block, CONTROL, Direction, STATUS, STRIDE, VERSION};
 
 /// Most frame stores.
 pub const STORES: usize = 32;
@@ -287,6 +287,12 @@ impl<B: Registers> Channel<B> {
     /// The registers.
     pub fn block(&self) -> &Block<B> {
         &self.block
+    }
+
+    /// Major and minor version of the engine.
+    pub fn version(&self) -> [u32; 2] {
+        let version = self.block.version().get();
+        [VERSION::MAJOR.read(version), VERSION::MINOR.read(version)]
     }
 
     /// How the engine is built.
