@@ -477,7 +477,7 @@ fn mistakes_in_a_description_are_found() {
 #[test]
 fn a_description_survives_json() {
     let mut description = i2c(I2C);
-    description.bitstream = Bitstream::Own(Fabric { emio: BTreeMap::from([("A".into(), 3)]), axi_gpio: Vec::new() });
+    description.bitstream = Bitstream::Own(Fabric { emio: BTreeMap::from([("A".into(), 3)]), ..Fabric::default() });
     description.event = vec![Event {
         at: Some("1500us".parse().unwrap()),
         after: Some(Pattern::new("^x")),

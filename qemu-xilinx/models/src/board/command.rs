@@ -22,6 +22,10 @@
 //! | `ddr break write-leveling` (`read-gate`, `data-eye`) | this training of the memory finds no answer from now on |
 //! | `pcap fail read` (`stall`, `init`) | the next bitstream fails: bus error, a transfer that never ends, INIT that stays low |
 //! | `off` | switches the board off |
+//! | `mm2s slave-error` (`decode-error`, `internal-error`) | the next lines that the video DMA's read channel moves fail; `s2mm`: its write channel |
+//! | `mm2s stuck-reset` | that channel's next reset never ends |
+//! | `display early-sync` | the vertical sync comes in the middle of the next frame |
+//! | `camera short-frame` (`long-frame`, `short-line`, `long-line`) | the camera's next frame is wrong |
 //! | `report` | all that is known |
 //!
 //! Faults of a byte happen once; `always` behind them means every time from now on, `nth 3` only the third time that this byte is
@@ -40,6 +44,8 @@ use crate::Drive;
 use crate::ddrc::Training;
 use crate::devcfg::Failure;
 use crate::i2c::{FaultError, Kind, Occurrence, PropertyError, Value};
+use crate::vdma::{self, Which};
+use crate::video::StreamFault;
 
 /// Clocks that free a slave that is in the middle of a byte, at most.
 pub(super) const CLOCKS: u32 = 9;
@@ -143,6 +149,17 @@ pub enum Command {
     FailConfiguration(Failure),
     /// Switches the board off.
     Off,
+    /// A channel of the video DMA engine fails.
+    Engine {
+        /// Which.
+        channel: Which,
+        /// How.
+        fault: vdma::Fault,
+    },
+    /// The display's vertical sync comes too early.
+    EarlySync,
+    /// The camera's next frame is wrong.
+    Camera(StreamFault),
     /// Reads all that is known.
     Report,
 }
@@ -196,6 +213,9 @@ pub enum CommandError {
     /// Only a board that starts from its card has that.
     #[error("this board has no {0}; one that starts from its card has")]
     Start(&'static str),
+    /// The board has no such part of a video design.
+    #[error("this board has no {0}")]
+    NoVideo(&'static str),
     /// The slave has no such property, or it cannot be that.
     #[error(transparent)]
     Property(#[from] PropertyError),
@@ -279,6 +299,20 @@ const TRAININGS: [(&str, Training); 3] =
     [("write-leveling", Training::WriteLeveling), ("read-gate", Training::ReadGate), ("data-eye", Training::DataEye)];
 /// Failures of the configuration interface by name.
 const FAILURES: [(&str, Failure); 3] = [("read", Failure::Read), ("stall", Failure::Stall), ("init", Failure::Init)];
+/// Faults of the video DMA engine by name.
+const ENGINE: [(&str, vdma::Fault); 4] = [
+    ("slave-error", vdma::Fault::Slave),
+    ("decode-error", vdma::Fault::Decode),
+    ("internal-error", vdma::Fault::Internal),
+    ("stuck-reset", vdma::Fault::Reset),
+];
+/// Faults of the camera's stream by name.
+const CAMERA: [(&str, StreamFault); 4] = [
+    ("short-frame", StreamFault::ShortFrame),
+    ("long-frame", StreamFault::LongFrame),
+    ("short-line", StreamFault::ShortLine),
+    ("long-line", StreamFault::LongLine),
+];
 
 fn named<T: Copy>(names: &[(&str, T)], word: &str) -> Result<T, CommandError> {
     let found = names.iter().find(|(name, _)| *name == word);
@@ -351,6 +385,12 @@ impl FromStr for Command {
             ["card", "remove"] => Self::Card { inserted: false },
             ["ddr", "break", training] => Self::BreakTraining(named(&TRAININGS, training)?),
             ["pcap", "fail", failure] => Self::FailConfiguration(named(&FAILURES, failure)?),
+            [channel @ ("mm2s" | "s2mm"), fault] => Self::Engine {
+                channel: if *channel == "mm2s" { Which::Read } else { Which::Write },
+                fault: named(&ENGINE, fault)?,
+            },
+            ["display", "early-sync"] => Self::EarlySync,
+            ["camera", fault] => Self::Camera(named(&CAMERA, fault)?),
             ["level", kind, name] => Self::Level(Net::parse(kind, name)?),
             ["history", kind, name] => Self::History(Net::parse(kind, name)?),
             ["dump", slave] => Self::Dump(slave.parse()?),
@@ -459,6 +499,12 @@ impl fmt::Display for Command {
             Self::BreakTraining(training) => write!(f, "ddr break {}", name(&TRAININGS, training)),
             Self::FailConfiguration(failure) => write!(f, "pcap fail {}", name(&FAILURES, failure)),
             Self::Off => f.write_str("off"),
+            Self::Engine { channel, fault } => {
+                let channel = if *channel == Which::Read { "mm2s" } else { "s2mm" };
+                write!(f, "{channel} {}", name(&ENGINE, fault))
+            }
+            Self::EarlySync => f.write_str("display early-sync"),
+            Self::Camera(fault) => write!(f, "camera {}", name(&CAMERA, fault)),
             Self::Report => f.write_str("report"),
         }
     }
@@ -498,6 +544,10 @@ mod tests {
             "ddr break data-eye",
             "pcap fail stall",
             "off",
+            "mm2s slave-error",
+            "s2mm stuck-reset",
+            "display early-sync",
+            "camera long-line",
             "report",
         ] {
             let command: Command = text.parse().unwrap();
@@ -525,6 +575,8 @@ mod tests {
             ("i2c0/0x50 nack byte x", "number of a byte"),
             ("i2c0/0x50 nack byte 1 nth 0", "a count"),
             ("i2c0/0x50 nack byte 1 twice", "once"),
+            ("mm2s fire", "list of commands"),
+            ("camera fire", "list of commands"),
         ] {
             let error = text.parse::<Command>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

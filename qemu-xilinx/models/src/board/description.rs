@@ -7,9 +7,10 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::command::Command;
+use super::command::{Command, CommandError};
 use super::pattern::Pattern;
 use super::time::Time;
+use super::video::Video;
 use crate::i2c;
 
 /// EMIO pins of the GPIO controller.
@@ -17,9 +18,9 @@ pub const EMIO_PINS: u8 = 64;
 /// MIO pins.
 pub const MIO_PINS: u8 = 54;
 /// First interrupt from the PL, and how many follow each other (UG585 table 7-4: F2P\[7:0\] and F2P\[15:8\]).
-const FABRIC_INTERRUPTS: [std::ops::RangeInclusive<u32>; 2] = [61..=68, 84..=91];
+pub(super) const FABRIC_INTERRUPTS: [std::ops::RangeInclusive<u32>; 2] = [61..=68, 84..=91];
 /// Addresses that the general purpose ports lead to the PL (UG585 table 4-1).
-const FABRIC: std::ops::Range<u32> = 0x4000_0000..0xC000_0000;
+pub(super) const FABRIC: std::ops::Range<u32> = 0x4000_0000..0xC000_0000;
 /// Bytes of an AXI GPIO's address window.
 const AXI_GPIO_WINDOW: u32 = 0x1_0000;
 
@@ -158,6 +159,8 @@ pub struct Fabric {
     pub emio: BTreeMap<String, u8>,
     /// AXI GPIO controllers.
     pub axi_gpio: Vec<AxiGpio>,
+    /// A video DMA engine with a display and a camera.
+    pub video: Option<Video>,
 }
 
 /// An AXI GPIO controller (PG144).
@@ -255,11 +258,11 @@ pub enum DescriptionError {
     /// Two things have one name, or two pads one pin.
     #[error("{0} is there twice")]
     Pad(String),
-    /// An AXI GPIO is at an address where none can be.
-    #[error("AXI GPIO at {0:#010x}: the address is no multiple of 64 KiB in 0x40000000 to 0xbfffffff, or taken")]
+    /// Something is at an address where nothing can be, or where something else is.
+    #[error("at {0:#010x} in the PL: the address is no multiple of 64 KiB in 0x40000000 to 0xbfffffff, or taken")]
     Base(u32),
     /// An interrupt does not come from the PL.
-    #[error("AXI GPIO at {base:#010x}: interrupt {interrupt} does not come from the PL; 61 to 68 and 84 to 91 do")]
+    #[error("at {base:#010x} in the PL: interrupt {interrupt} does not come from the PL; 61 to 68 and 84 to 91 do")]
     Interrupt {
         /// The controller.
         base: u32,
@@ -278,6 +281,22 @@ pub enum DescriptionError {
         /// The fewest.
         least: u8,
     },
+    /// There is no such video mode.
+    #[error(
+        "there is no mode of {width} x {height}; there are 640 x 480, 800 x 600, 1024 x 768, 1280 x 720, 1920 x 1080"
+    )]
+    Mode {
+        /// Pixels of a line.
+        width: u32,
+        /// Lines.
+        height: u32,
+    },
+    /// A video DMA engine has too few or too many frame stores.
+    #[error("a video DMA engine has 1 to 32 frame stores, not {0}")]
+    Stores(u8),
+    /// The display's transmitter is none.
+    #[error("the display's transmitter: {0}")]
+    Transmitter(CommandError),
     /// An event has no time.
     #[error("event `{0}`: when? give `at`, `after`, or both")]
     When(String),
@@ -318,17 +337,17 @@ impl Bitstream {
             Self::Named(BitstreamName::None) => Fabric::default(),
             Self::Named(BitstreamName::Emio) => {
                 let pads = leds().into_iter().chain(switches()).chain(buttons());
-                Fabric { emio: pads.zip(0..).collect(), axi_gpio: Vec::new() }
+                Fabric { emio: pads.zip(0..).collect(), ..Fabric::default() }
             }
             Self::Named(BitstreamName::Axi) => {
                 let axi_gpio = |base, interrupt, channel1| AxiGpio { base, interrupt, channel1, channel2: Vec::new() };
                 Fabric {
-                    emio: BTreeMap::new(),
                     axi_gpio: vec![
                         axi_gpio(0x4120_0000, None, leds()),
                         axi_gpio(0x4121_0000, Some(61), switches()),
                         axi_gpio(0x4122_0000, Some(62), buttons()),
                     ],
+                    ..Fabric::default()
                 }
             }
         }
@@ -368,6 +387,10 @@ impl Fabric {
             }
         }
         let mut bases = std::collections::BTreeSet::new();
+        if let Some(video) = &self.video {
+            video.check()?;
+            bases.insert(video.base);
+        }
         for gpio in &self.axi_gpio {
             let base = gpio.base;
             if !base.is_multiple_of(AXI_GPIO_WINDOW) || !FABRIC.contains(&base) || !bases.insert(base) {

@@ -29,6 +29,7 @@ pub mod pattern;
 mod power_on;
 pub mod report;
 pub mod time;
+pub mod video;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -39,6 +40,7 @@ pub use pattern::Pattern;
 pub use power_on::MemoryMap;
 pub use report::{Edge, History, Report};
 pub use time::Time;
+pub use video::{DisplayReport, Video};
 
 use crate::axi_gpio::{AxiGpio, CHANNEL_2, Channel};
 use crate::ddrc::Ddrc;
@@ -50,6 +52,8 @@ use crate::scu::Scu;
 use crate::sdhci::Sdhci;
 use crate::slcr::{self, Function, Gate, Slcr};
 use crate::ttc::Ttc;
+use crate::vdma::Vdma;
+use crate::video::{Frame, Sink, adv7511};
 use crate::{BusError, Device, Drive, Memory, Width};
 use description::{EMIO_PINS, MIO_PINS};
 use nets::{Nets, Pull, emio};
@@ -90,6 +94,7 @@ enum Chip {
     Ddrc(Ddrc),
     Devcfg(Devcfg),
     Scu(Scu),
+    Vdma(Box<Vdma>),
 }
 
 impl Chip {
@@ -104,6 +109,7 @@ impl Chip {
             Self::Ddrc(device) => device,
             Self::Devcfg(device) => device,
             Self::Scu(device) => device,
+            Self::Vdma(device) => device.as_ref(),
         }
     }
 
@@ -118,6 +124,7 @@ impl Chip {
             Self::Ddrc(device) => device,
             Self::Devcfg(device) => device,
             Self::Scu(device) => device,
+            Self::Vdma(device) => device.as_mut(),
         }
     }
 
@@ -127,6 +134,7 @@ impl Chip {
             Self::I2c(device) => device.reset(now),
             Self::AxiGpio(device) => device.reset(),
             Self::L2cc(device) => device.reset(),
+            Self::Vdma(device) => device.reset(),
             // Its clock is set whenever the SLCR changes, which a reset is.
             Self::Ttc(device) => *device = Ttc::new(0),
             Self::Sd(device) => device.power_on_reset(),
@@ -233,6 +241,18 @@ pub struct Board {
     reset_by_software: bool,
     frozen: Option<Report>,
     power_on: power_on::PowerOn,
+    /// What was on the screen then.
+    frozen_screen: Option<Frame>,
+    /// The slave that must be set up before the display shows anything.
+    transmitter: Option<SlavePath>,
+}
+
+/// The video design in the PL, if there is one.
+fn video_block(fabric: &Fabric) -> Result<Option<Block>, DescriptionError> {
+    let Some(video) = &fabric.video else { return Ok(None) };
+    let device = video.build()?;
+    let region = region("vdma", video.base, device.length(), &[video.read_interrupt, video.write_interrupt]);
+    Ok(Some(Block { region, chip: Chip::Vdma(Box::new(device)), gate: None, pads: Vec::new() }))
 }
 
 fn region(name: &str, base: u32, length: u32, interrupts: &[u32]) -> Region {
@@ -311,6 +331,7 @@ impl Board {
             let region = region(&format!("axi-gpio@{:08x}", gpio.base), gpio.base, device.length(), &interrupts);
             add(region, Chip::AxiGpio(device), None, signals);
         }
+        blocks.extend(video_block(&fabric)?);
         blocks.extend(power_on::devices(description.start));
         let slcr_region = region("slcr", 0xF800_0000, slcr.length(), &[]);
         let mut board = Self {
@@ -333,6 +354,8 @@ impl Board {
             reset_by_software: false,
             frozen: None,
             power_on: power_on::PowerOn::default(),
+            frozen_screen: None,
+            transmitter: fabric.video.as_ref().map(Video::transmitter).transpose()?.flatten(),
         };
         board.plan()?;
         board.preset();
@@ -382,6 +405,12 @@ impl Board {
             Command::Card { .. } => self.check_start("SD controller of its own"),
             Command::BreakTraining(_) => self.check_start("memory controller"),
             Command::FailConfiguration(_) => self.check_start("configuration interface"),
+            Command::Engine { .. } => self.vdma().ok_or(CommandError::NoVideo("video DMA engine")).map(drop),
+            Command::EarlySync => self.display().ok_or(CommandError::NoVideo("display")).map(drop),
+            Command::Camera(_) => {
+                let camera = self.vdma().and_then(Vdma::source);
+                camera.ok_or(CommandError::NoVideo("camera")).map(drop)
+            }
             Command::Report | Command::Off => Ok(()),
         }
     }
@@ -491,6 +520,7 @@ impl Board {
                 break;
             }
             self.slcr.advance(at, memory);
+            self.look_at_transmitter();
             for block in &mut self.blocks {
                 let device = block.chip.device_mut();
                 if device.next_event().is_some_and(|event| event <= at) {
@@ -573,6 +603,18 @@ impl Board {
             Command::FailConfiguration(failure) => self.check(command).map(|()| self.fail_configuration(*failure))?,
             Command::Off => self.off = true,
             Command::Free(bus) => self.on_bus(bus, now, |bus| bus.clear_faults(now))?,
+            Command::Engine { channel, fault } => {
+                let engine = self.vdma_mut().ok_or(CommandError::NoVideo("video DMA engine"))?;
+                engine.inject(*channel, *fault);
+            }
+            Command::EarlySync => {
+                let display = self.vdma_mut().and_then(Vdma::sink_mut);
+                display.ok_or(CommandError::NoVideo("display"))?.inject_early_sync();
+            }
+            Command::Camera(fault) => {
+                let camera = self.vdma_mut().and_then(Vdma::source_mut);
+                camera.ok_or(CommandError::NoVideo("camera"))?.inject(*fault);
+            }
         }
         Ok(Reply::Done)
     }
@@ -662,6 +704,7 @@ impl Board {
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
         if self.frozen.is_none() && self.description.until.as_ref().is_some_and(|until| until.matches(&text)) {
+            self.frozen_screen = self.screen().cloned();
             self.frozen = Some(self.report(now));
         }
         for index in std::mem::take(&mut self.waiting) {
@@ -732,10 +775,71 @@ impl Board {
                 .filter_map(|line| Some((line.name.clone(), self.bus(&line.name).ok()?)))
                 .map(|(name, bus)| (name, bus.history().iter().map(ToString::to_string).collect()))
                 .collect(),
+            display: self.display().map(DisplayReport::new),
             complaints: self.made.clone(),
             stopped: self.power_on.stopped.clone(),
             loader: self.power_on.loader,
             pending: pending.map(|event| event.command.to_string()).collect(),
+        }
+    }
+
+    /// Whether a display is connected.
+    pub fn has_display(&self) -> bool {
+        self.display().is_some()
+    }
+
+    fn display(&self) -> Option<&Sink> {
+        self.vdma()?.sink()
+    }
+
+    fn vdma_mut(&mut self) -> Option<&mut Vdma> {
+        self.blocks.iter_mut().find_map(|block| match &mut block.chip {
+            Chip::Vdma(vdma) => Some(vdma.as_mut()),
+            _ => None,
+        })
+    }
+
+    /// The path of the transmitter that the display needs, if it needs one.
+    ///
+    /// # Errors
+    /// It is not on the bus, or it is something else.
+    pub fn transmitter(&self) -> Result<Option<&SlavePath>, CommandError> {
+        match &self.transmitter {
+            None => Ok(None),
+            Some(path) => self.transmitter_registers(path).map(|_| Some(path)),
+        }
+    }
+
+    fn transmitter_registers(&self, path: &SlavePath) -> Result<adv7511::Registers, CommandError> {
+        let label = self.label(path)?;
+        let slaves = self.bus(&path.bus)?.slaves();
+        let slave = slaves.iter().find(|(name, slave)| *name == label && slave.name() == "adv7511");
+        let registers = slave.and_then(|(_, slave)| slave.dump().try_into().ok());
+        registers.ok_or_else(|| CommandError::NoSlave(path.clone()))
+    }
+
+    /// The display shows a picture only if its transmitter has been set up.
+    fn look_at_transmitter(&mut self) {
+        let Some(path) = &self.transmitter else { return };
+        let dark = self.transmitter_registers(path).map_or(true, |registers| adv7511::check(&registers).is_err());
+        if let Some(display) = self.vdma_mut().and_then(Vdma::sink_mut) {
+            display.set_dark(dark);
+        }
+    }
+
+    fn vdma(&self) -> Option<&Vdma> {
+        self.blocks.iter().find_map(|block| match &block.chip {
+            Chip::Vdma(vdma) => Some(vdma.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// What a person sees on the display now, if there is a picture; or at the console line that [`Description::until`] names, if that has
+    /// come.
+    pub fn screen(&self) -> Option<&Frame> {
+        match self.frozen {
+            Some(_) => self.frozen_screen.as_ref(),
+            None => self.display()?.screen(),
         }
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::video::DisplayReport;
+
 /// So many edges of a net are kept one by one.
 pub const EDGES_KEPT: usize = 1 << 16;
 
@@ -18,6 +20,9 @@ pub struct Report {
     pub slaves: BTreeMap<String, Slave>,
     /// What went over each bus last, oldest first: `S` is START, `Sr` a repeated one, `P` STOP, `+` and `-` behind a byte its acknowledgement.
     pub transactions: BTreeMap<String, Vec<String>>,
+    /// The display, if there is one.
+    #[serde(default)]
+    pub display: Option<DisplayReport>,
     /// What software did wrong, and how often.
     pub complaints: BTreeMap<String, u32>,
     /// Why the boot ROM has stopped, with its code, if it has.

@@ -33,6 +33,7 @@ use std::collections::VecDeque;
 use channel::{Channel, Direction, Parameters};
 pub use channel::{FrameSync, Genlock};
 
+use crate::complaints::Complaints;
 use crate::video::{Sink, Source};
 use crate::{Device, Memory, Width};
 
@@ -40,8 +41,6 @@ use crate::{Device, Memory, Width};
 const LENGTH: u32 = 0x100;
 /// Entries of the log that are kept.
 const TRANSFERS: usize = 4096;
-/// Complaints that are kept until somebody takes them.
-const COMPLAINTS: usize = 100;
 /// Frame stores that exist at most.
 const STORES: usize = 32;
 
@@ -143,7 +142,9 @@ pub struct Vdma {
     sink_due: Option<u64>,
     source_due: Option<u64>,
     transfers: VecDeque<Transfer>,
-    complaints: Vec<String>,
+    complaints: Complaints,
+    /// The latest time that has been seen.
+    seen: u64,
 }
 
 impl Vdma {
@@ -159,7 +160,8 @@ impl Vdma {
             sink_due: None,
             source_due: None,
             transfers: VecDeque::new(),
-            complaints: Vec::new(),
+            complaints: Complaints::new(),
+            seen: 0,
         }
     }
 
@@ -180,6 +182,11 @@ impl Vdma {
         }
         self.sink_due = None;
         self.schedule(now);
+    }
+
+    /// The camera.
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
     }
 
     /// The camera.
@@ -209,8 +216,9 @@ impl Vdma {
         }
     }
 
-    /// A pulse at the reset input: all registers have their reset values.
-    pub fn reset(&mut self, now: u64) {
+    /// A pulse at the reset input, now: all registers have their reset values.
+    pub fn reset(&mut self) {
+        let now = self.seen;
         for channel in [Which::Read, Which::Write] {
             self.end_transfer(channel, now);
         }
@@ -221,9 +229,7 @@ impl Vdma {
     }
 
     fn complain(&mut self, text: impl FnOnce() -> String) {
-        if self.complaints.len() < COMPLAINTS {
-            self.complaints.push(text());
-        }
+        self.complaints.add(text);
     }
 
     fn channel(&mut self, which: Which) -> &mut Channel {
@@ -365,6 +371,7 @@ impl Device for Vdma {
     }
 
     fn read(&mut self, offset: u32, width: Width, now: u64) -> u32 {
+        self.seen = self.seen.max(now);
         let word = offset & !3;
         let value = match word {
             offset::PARK_PTR => self.park_pointer(),
@@ -387,6 +394,7 @@ impl Device for Vdma {
     }
 
     fn write(&mut self, offset: u32, width: Width, value: u32, now: u64) {
+        self.seen = self.seen.max(now);
         if width != Width::Word || !offset.is_multiple_of(4) {
             self.complain(|| {
                 format!("VDMA: write of {} bytes at {offset:#04x}; its registers are words", width.bytes())
@@ -431,6 +439,7 @@ impl Device for Vdma {
     }
 
     fn advance(&mut self, now: u64, memory: &mut dyn Memory) {
+        self.seen = self.seen.max(now);
         while let Some(due) = self.next_event().filter(|due| *due <= now) {
             let reset_or_delay = [self.read.due(), self.write.due()].contains(&Some(due));
             if reset_or_delay {
@@ -465,6 +474,6 @@ impl Device for Vdma {
     }
 
     fn complaints(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.complaints)
+        self.complaints.take()
     }
 }

@@ -1,9 +1,12 @@
 //! Timings of video modes, and pixel formats.
 
+use serde::{Deserialize, Serialize};
+
 /// How a pixel lies in memory and on the stream.
 ///
 /// A pixel is a little-endian number, least significant byte first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// 24 bits: red above green above blue; in memory blue, green, red.
     Rgb888,

@@ -39,6 +39,8 @@ pub struct Record {
     pub missing: u32,
     /// Lines that were longer or shorter than the screen is wide.
     pub misfits: u32,
+    /// The transmitter was off at its end.
+    pub dark: bool,
 }
 
 impl Record {
@@ -300,6 +302,7 @@ impl Sink {
             runs,
             missing: current.missing,
             misfits: current.misfits,
+            dark: self.dark,
         });
         self.scanned += 1;
         self.frames.push_back(current.frame);
