@@ -97,6 +97,9 @@ struct Run {
     /// Take commands for the board at this Unix socket while it runs, one a line: `socat - UNIX-CONNECT:PATH`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
+    /// Save what is on the display at the end as a PNG
+    #[arg(long, value_name = "FILE")]
+    screenshot: Option<PathBuf>,
     /// Copy the console to this file
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -285,6 +288,7 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
         debugger: run.gdb,
         log: run.log.clone(),
         control: run.control.clone(),
+        screenshot: run.screenshot.clone(),
     };
     if let Some(control) = &run.control {
         eprintln!("zelkova: commands (for instance `pin PB1 = high`): socat - UNIX-CONNECT:{}", control.display());

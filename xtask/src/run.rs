@@ -12,6 +12,7 @@ use harness::card;
 use harness::emulator_log::AllowList;
 use harness::judge::{Pattern, Verdict};
 use harness::measure::{self, BOOT_LOADER, Figure, Table, Wanted};
+use harness::screen::Pictures;
 use harness::sums;
 
 use crate::pipeline::{Checksum, GATE, Pipeline};
@@ -44,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) log: Option<PathBuf>,
     /// A socket that takes commands for the board.
     pub(crate) control: Option<PathBuf>,
+    /// Where the picture that is on the display at the end is copied to.
+    pub(crate) screenshot: Option<PathBuf>,
 }
 
 /// What came out of a run.
@@ -140,6 +143,7 @@ impl<'a> Built<'a> {
                     description,
                     file: file("board.json"),
                     report: file("report.json"),
+                    screenshot: Some(file("screen.png")),
                     control: options.control.clone(),
                 }),
             }),
@@ -182,17 +186,28 @@ impl<'a> Built<'a> {
         }
         let console = file("console.log");
         std::fs::write(&console, outcome.console.join("\n") + "\n").with_context(|| console.display().to_string())?;
-        let kept = [console, file("emulator.log"), file("board.json"), file("report.json")];
-        let kept = kept.into_iter().filter(|path| path.exists()).collect();
-        Ok(Ran { kept, ..self.judge(outcome, files.as_deref()) })
+        let shown = file("screen.png");
+        if let Some(path) = &options.screenshot {
+            if shown.exists() {
+                std::fs::copy(&shown, path).with_context(|| format!("--screenshot {}", path.display()))?;
+            } else {
+                line(Stream::Error, "zelkova: there is nothing on the display, so there is no screenshot");
+            }
+        }
+        let directory = workspace.root.join("scenarios");
+        let mut ran = self.judge(outcome, files.as_deref(), Pictures { shown: &shown, directory: &directory });
+        let kept = [console, shown, file("emulator.log"), file("board.json"), file("report.json")];
+        ran.kept = kept.into_iter().filter(|path| path.exists()).collect();
+        Ok(ran)
     }
 
     /// The verdict, with what can only be said at the end.
-    fn judge(&self, outcome: Outcome, files: Option<&[sums::File]>) -> Ran {
+    fn judge(&self, outcome: Outcome, files: Option<&[sums::File]>, pictures: Pictures<'_>) -> Ran {
         let Outcome { mut verdict, console, report, devices, .. } = outcome;
         match &devices {
             Some(devices) => {
-                verdict.spoil(self.scenario.checks.iter().flat_map(|check| check.problems(devices)).collect());
+                verdict
+                    .spoil(self.scenario.checks.iter().flat_map(|check| check.problems(devices, pictures)).collect());
             }
             None => verdict.spoil(vec!["the emulated board left no report".to_owned()]),
         }

@@ -81,6 +81,8 @@ pub struct Devices {
     pub file: PathBuf,
     /// Where the plugin puts what it knows at the end.
     pub report: PathBuf,
+    /// Where the plugin puts what is on the display at the end (PNG), if that is wanted.
+    pub screenshot: Option<PathBuf>,
     /// A Unix socket that takes commands, if one is wanted.
     pub control: Option<PathBuf>,
 }
@@ -173,6 +175,7 @@ impl Board {
                 (",board=", devices.map(|devices| &devices.file)),
                 (",report=", devices.map(|devices| &devices.report)),
                 (",card=", card),
+                (",screenshot=", devices.and_then(|devices| devices.screenshot.as_ref())),
                 (",control=", devices.and_then(|devices| devices.control.as_ref())),
             ] {
                 if let Some(path) = path {
@@ -297,8 +300,10 @@ impl Board {
     fn forget_old_files(&self) -> Result<(), Error> {
         let plugin = self.plugin.as_ref();
         let counts = plugin.and_then(|plugin| plugin.counts.as_ref());
-        let report = plugin.and_then(|plugin| plugin.devices.as_ref()).map(|devices| &devices.report);
-        for path in std::iter::once(&self.log).chain(counts).chain(report) {
+        let devices = plugin.and_then(|plugin| plugin.devices.as_ref());
+        let report = devices.map(|devices| &devices.report);
+        let screenshot = devices.and_then(|devices| devices.screenshot.as_ref());
+        for path in std::iter::once(&self.log).chain(counts).chain(report).chain(screenshot) {
             match std::fs::remove_file(path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::File { path: path.clone(), source });

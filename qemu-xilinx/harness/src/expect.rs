@@ -1,4 +1,4 @@
-//! What pins and I2C slaves must have gone through, judged from the board's report after the run.
+//! What pins, I2C slaves and the display must have gone through, judged from the board's report after the run.
 //!
 //! | key | meaning |
 //! |---|---|
@@ -11,12 +11,15 @@
 //! | `offset` | where in its memory; 0 if absent |
 //! | `text`, `bytes` | what is there |
 //! | `sha256` | the sum of all that is there, up to the end of the memory |
+//! | `display` | what must be or have been on the display: see [`screen`](crate::screen) |
 
 use std::fmt::Write as _;
 
 use models::board::{Board, Command, CommandError, History, Net, Report, SlavePath, Time};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+
+use crate::screen::{Pictures, Screen};
 
 /// So many bytes are shown of contents that differ.
 const SHOWN: usize = 16;
@@ -49,6 +52,8 @@ pub struct Expect {
     pub bytes: Option<Vec<u8>>,
     /// The sum of what is there, in hexadecimal digits.
     pub sha256: Option<String>,
+    /// What must be on the display.
+    pub display: Option<Screen>,
 }
 
 /// A level.
@@ -65,17 +70,20 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpectError {
     /// It is about nothing, or about two things.
-    #[error("an expectation is about a `net` or about a `slave`")]
+    #[error("an expectation is about a `net`, about a `slave` or about the `display`")]
     What,
     /// Nothing is expected.
     #[error("what is expected of it? {0}")]
     Nothing(&'static str),
     /// A key belongs to the other kind.
-    #[error("`{0}` does not go with this: a net has edges and levels, a slave has contents")]
+    #[error("`{0}` does not go with this: a net has edges and levels, a slave has contents, a display pictures")]
     Key(&'static str),
     /// The net or the slave does not exist.
     #[error(transparent)]
     Missing(#[from] CommandError),
+    /// There is no display.
+    #[error("the bitstream has no display")]
+    Display,
     /// A sum is none.
     #[error("a SHA-256 has 64 hexadecimal digits")]
     Sum,
@@ -105,8 +113,8 @@ impl Expect {
         let of_slave =
             [("text", self.text.is_some()), ("bytes", self.bytes.is_some()), ("sha256", self.sha256.is_some())];
         let first = |keys: &[(&'static str, bool)]| keys.iter().find(|(_, given)| *given).map(|(key, _)| *key);
-        match (&self.net, &self.slave) {
-            (Some(net), None) => {
+        match (&self.net, &self.slave, &self.display) {
+            (Some(net), None, None) => {
                 let offset = ("offset", self.offset.is_some());
                 if let Some(key) = first(&of_slave).or(first(&[offset])) {
                     return Err(ExpectError::Key(key));
@@ -119,7 +127,7 @@ impl Expect {
                 let subject = board.net_name(&net)?.to_owned();
                 Ok(Check { subject, expect: self.clone() })
             }
-            (None, Some(slave)) => {
+            (None, Some(slave), None) => {
                 let tolerance = ("tolerance", self.tolerance.is_some());
                 if let Some(key) = first(&of_net).or(first(&[tolerance])) {
                     return Err(ExpectError::Key(key));
@@ -133,6 +141,21 @@ impl Expect {
                 board.command(&Command::Dump(path), 0)?;
                 Ok(Check { subject: slave.clone(), expect: self.clone() })
             }
+            (None, None, Some(display)) => {
+                let others = [("tolerance", self.tolerance.is_some()), ("offset", self.offset.is_some())];
+                if let Some(key) = first(&of_net).or(first(&of_slave)).or(first(&others)) {
+                    return Err(ExpectError::Key(key));
+                }
+                if display.is_empty() {
+                    return Err(ExpectError::Nothing(
+                        "see its keys: `picture`, `blank`, `steady`, `whole`, `only` and others",
+                    ));
+                }
+                if !board.has_display() {
+                    return Err(ExpectError::Display);
+                }
+                Ok(Check { subject: "the display".to_owned(), expect: self.clone() })
+            }
             _ => Err(ExpectError::What),
         }
     }
@@ -140,8 +163,10 @@ impl Expect {
 
 impl Check {
     /// What is not as expected.
-    pub fn problems(&self, report: &Report) -> Vec<String> {
-        if self.expect.net.is_some() {
+    pub fn problems(&self, report: &Report, pictures: Pictures<'_>) -> Vec<String> {
+        if let Some(display) = &self.expect.display {
+            display.problems(report.display.as_ref(), pictures)
+        } else if self.expect.net.is_some() {
             // One that was always low is not in the report.
             let history = report.nets.get(&self.subject).cloned().unwrap_or_default();
             self.net(&history)
@@ -255,16 +280,18 @@ fn bytes(digits: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::path::Path;
 
-    use models::board::Description;
     use models::board::report::Slave;
+    use models::board::{Description, DisplayReport};
 
     use super::*;
 
     const SUM: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
     fn board() -> Board {
-        let text = r#"{ "i2c": { "i2c0": { "slave": [{ "model": "24c02", "address": 80, "label": "notes" }] } } }"#;
+        let text = r#"{ "bitstream": { "video": { "display": { "width": 640, "height": 480, "format": "rgb888" } } },
+            "i2c": { "i2c0": { "slave": [{ "model": "24c02", "address": 80, "label": "notes" }] } } }"#;
         let description: Description = serde_json::from_str(text).unwrap();
         Board::new(&description).unwrap()
     }
@@ -278,9 +305,11 @@ mod tests {
         let report = Report {
             nets: BTreeMap::from([("LD9".to_owned(), history)]),
             slaves: BTreeMap::from([("i2c0/0x50".to_owned(), slave)]),
+            display: Some(DisplayReport { steady: 3, ..DisplayReport::default() }),
             ..Report::default()
         };
-        expect.resolve(&mut board()).unwrap().problems(&report)
+        let pictures = Pictures { shown: Path::new("nothing"), directory: Path::new(".") };
+        expect.resolve(&mut board()).unwrap().problems(&report, pictures)
     }
 
     #[test]
@@ -292,6 +321,7 @@ mod tests {
             "slave = \"i2c0/0x50\"\ntext = \"hello\"",
             "slave = \"i2c0/80\"\noffset = 4\nbytes = [0x6f]",
             &format!("slave = \"i2c0/notes\"\nsha256 = \"{SUM}\""),
+            "display = { steady = 3, blank = true }",
         ] {
             assert_eq!(problems(text), Vec::<String>::new(), "{text}");
         }
@@ -308,6 +338,10 @@ mod tests {
             ("net = \"PB1\"\nperiod = \"1ms\"", "PB1: no two rising edges, expected one every 1ms"),
             ("slave = \"i2c0/0x50\"\ntext = \"help\"", "i2c0/0x50: at 0x3 there is 6c, expected 70"),
             ("slave = \"i2c0/0x50\"\noffset = 4\ntext = \"ox\"", "i2c0/0x50: at 0x5 there is nothing, expected 78"),
+            (
+                "display = { steady = 4 }",
+                "the display: 3 frames in a row counted, expected 4; 0 of 0 incomplete, 0 mixed",
+            ),
         ] {
             assert_eq!(problems(text), [problem], "{text}");
         }
@@ -327,6 +361,9 @@ mod tests {
             "slave = \"i2c0/0x50\"\nedges = 1",
             "slave = \"i2c0/0x50\"\nsha256 = \"12\"",
             "slave = \"i2c0/0x51\"\ntext = \"x\"",
+            "display = {}",
+            "display = { steady = 3 }\nedges = 1",
+            "display = { steady = 3 }\noffset = 1",
         ] {
             let expect: Expect = toml::from_str(text).unwrap();
             assert!(expect.resolve(&mut board()).is_err(), "{text}");

@@ -35,5 +35,6 @@ pub mod judge;
 pub mod measure;
 mod qmp;
 pub mod recipe;
+pub mod screen;
 pub mod size;
 pub mod sums;

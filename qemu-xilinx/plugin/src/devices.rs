@@ -9,6 +9,7 @@ use std::sync::{Mutex, TryLockError};
 
 use models::board::{Board, Description, Region};
 use models::bootrom::FILL;
+use models::video::Frame;
 use models::{BusError, Memory, Width};
 
 use crate::control::Control;
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) control: Option<PathBuf>,
     /// Where the report goes.
     pub(crate) report: Option<PathBuf>,
+    /// Where the picture on the display goes.
+    pub(crate) screenshot: Option<PathBuf>,
 }
 
 struct Devices {
@@ -41,6 +44,7 @@ struct Devices {
     places: Option<Places>,
     control: Option<Control>,
     report: Option<PathBuf>,
+    screenshot: Option<PathBuf>,
 }
 
 static DEVICES: Mutex<Option<Devices>> = Mutex::new(None);
@@ -61,9 +65,9 @@ fn with<T>(f: impl FnOnce(&mut Devices) -> T) -> Option<T> {
 /// A message for the user.
 pub(crate) fn install(options: &Options) -> Result<(), String> {
     let Some(path) = &options.board else {
-        return match (&options.card, &options.control, &options.report) {
-            (None, None, None) => Ok(()),
-            _ => Err("card=, control= and report= need board=FILE".to_owned()),
+        return match (&options.card, &options.control, &options.report, &options.screenshot) {
+            (None, None, None, None) => Ok(()),
+            _ => Err("card=, control=, report= and screenshot= need board=FILE".to_owned()),
         };
     };
     let mut board = read_board(path).map_err(|why| format!("{}: {why}", path.display()))?;
@@ -78,7 +82,16 @@ pub(crate) fn install(options: &Options) -> Result<(), String> {
     let control = options.control.as_deref().map(Control::listen).transpose()?;
     let regions = board.regions();
     let levels = vec![0; regions.len()];
-    let devices = Devices { machine, board, regions, levels, places: None, control, report: options.report.clone() };
+    let devices = Devices {
+        machine,
+        board,
+        regions,
+        levels,
+        places: None,
+        control,
+        report: options.report.clone(),
+        screenshot: options.screenshot.clone(),
+    };
     *DEVICES.lock().map_err(|error| error.to_string())? = Some(devices);
     machine.when_ready();
     Ok(())
@@ -251,11 +264,35 @@ pub(crate) fn input(file: i32) {
 /// The emulator ends.
 pub(crate) fn finish() {
     with(|devices| {
-        let Some(path) = &devices.report else { return };
-        let report = devices.board.report(devices.machine.now());
-        let result = serde_json::to_vec_pretty(&report).map_err(std::io::Error::from);
-        if let Err(error) = result.and_then(|text| std::fs::write(path, text)) {
-            eprintln!("zelkova-plugin: {}: {error}", path.display());
+        if let Some(path) = &devices.report {
+            let report = devices.board.report(devices.machine.now());
+            let result = serde_json::to_vec_pretty(&report).map_err(std::io::Error::from);
+            complain(path, result.and_then(|text| std::fs::write(path, text)));
+        }
+        if let (Some(path), Some(frame)) = (&devices.screenshot, devices.board.screen()) {
+            complain(path, picture(frame).and_then(|png| std::fs::write(path, png)));
         }
     });
+}
+
+fn complain(path: &Path, result: std::io::Result<()>) {
+    if let Err(error) = result {
+        eprintln!("zelkova-plugin: {}: {error}", path.display());
+    }
+}
+
+/// A frame as a PNG of 24 bits.
+fn picture(frame: &Frame) -> std::io::Result<Vec<u8>> {
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, frame.width, frame.height);
+    encoder.set_color(png::ColorType::Rgb);
+    let pixels: Vec<u8> = frame
+        .colours()
+        .flat_map(|colour| {
+            let [_, red, green, blue] = colour.to_be_bytes();
+            [red, green, blue]
+        })
+        .collect();
+    encoder.write_header()?.write_image_data(&pixels)?;
+    Ok(png)
 }

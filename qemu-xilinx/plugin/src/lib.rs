@@ -11,6 +11,7 @@
 //! | `card=FILE` | the SD card of a board that starts from it, with `board` |
 //! | `control=SOCKET` | takes commands for the board at a Unix socket, with `board` |
 //! | `report=FILE` | writes what is known of the board at the end to FILE (JSON), with `board` |
+//! | `screenshot=FILE` | writes what is on the display at the end to FILE (PNG), if there is a picture, with `board` |
 //!
 //! **Devices.** When the machine is complete, each register block of the board is laid over whatever the stock machine has there. Accesses go to the
 //! models with the virtual time; the models' interrupt lines go to the interrupt controller's inputs, their next event to a timer on the virtual
@@ -86,11 +87,12 @@ impl Options {
                 Some(("card", path)) => Some((&mut options.devices.card, path)),
                 Some(("control", path)) => Some((&mut options.devices.control, path)),
                 Some(("report", path)) => Some((&mut options.devices.report, path)),
+                Some(("screenshot", path)) => Some((&mut options.devices.screenshot, path)),
                 _ => None,
             };
             let Some((place, path)) = place.filter(|(_, path)| !path.is_empty()) else {
                 return Err(format!(
-                    "unknown argument `{argument}`; there are out=FILE, board=FILE, card=FILE, control=SOCKET, report=FILE"
+                    "unknown argument `{argument}`; there are out=FILE, board=FILE, card=FILE, control=SOCKET, report=FILE, screenshot=FILE"
                 ));
             };
             *place = Some(PathBuf::from(path));

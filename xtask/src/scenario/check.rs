@@ -258,6 +258,9 @@ impl Checker<'_> {
             }
         }
         if let (true, Ok(mut built)) = (right, Devices::new(&devices)) {
+            if let (Err(error), Some(bitstream)) = (built.transmitter(), &board.bitstream) {
+                self.add(Problem::new(bitstream.span(), format!("the display's transmitter: {error}")));
+            }
             for expect in &board.expect {
                 match expect.get_ref().resolve(&mut built) {
                     Ok(check) => checked.checks.push(check),

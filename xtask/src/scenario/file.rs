@@ -122,7 +122,7 @@ pub(crate) struct Board {
     /// What happens from outside.
     #[serde(default)]
     pub(crate) event: Vec<Spanned<Event>>,
-    /// What pins and slaves must have gone through by the time of success.
+    /// What pins, slaves and the display must have gone through by the time of success.
     #[serde(default)]
     pub(crate) expect: Vec<Spanned<harness::expect::Expect>>,
 }
