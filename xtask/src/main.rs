@@ -97,7 +97,7 @@ struct Run {
     /// Take commands for the board at this Unix socket while it runs, one a line: `socat - UNIX-CONNECT:PATH`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
-    /// Save what is on the display at the end as a PNG
+    /// Save what is on the display at the end, or was last, as a PNG
     #[arg(long, value_name = "FILE")]
     screenshot: Option<PathBuf>,
     /// Copy the console to this file

@@ -45,7 +45,7 @@ pub(crate) struct Options {
     pub(crate) log: Option<PathBuf>,
     /// A socket that takes commands for the board.
     pub(crate) control: Option<PathBuf>,
-    /// Where the picture that is on the display at the end is copied to.
+    /// Where the picture that is on the display at the end, or was last, is copied to.
     pub(crate) screenshot: Option<PathBuf>,
 }
 
@@ -191,7 +191,7 @@ impl<'a> Built<'a> {
             if shown.exists() {
                 std::fs::copy(&shown, path).with_context(|| format!("--screenshot {}", path.display()))?;
             } else {
-                line(Stream::Error, "zelkova: there is nothing on the display, so there is no screenshot");
+                line(Stream::Error, "zelkova: nothing has ever been on the display, so there is no screenshot");
             }
         }
         let directory = workspace.root.join("scenarios");

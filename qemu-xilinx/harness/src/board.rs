@@ -81,7 +81,7 @@ pub struct Devices {
     pub file: PathBuf,
     /// Where the plugin puts what it knows at the end.
     pub report: PathBuf,
-    /// Where the plugin puts what is on the display at the end (PNG), if that is wanted.
+    /// Where the plugin puts what is on the display at the end, or was last (PNG), if that is wanted.
     pub screenshot: Option<PathBuf>,
     /// A Unix socket that takes commands, if one is wanted.
     pub control: Option<PathBuf>,

@@ -46,7 +46,7 @@ pub struct Screen {
 /// Where pictures are.
 #[derive(Clone, Copy, Debug)]
 pub struct Pictures<'a> {
-    /// The file that the emulator has left, if the display shows something.
+    /// The file that the emulator has left, if the display ever showed something.
     pub shown: &'a Path,
     /// What [`Screen::picture`] is relative to.
     pub directory: &'a Path,
@@ -72,13 +72,12 @@ impl Screen {
         let Pictures { shown, directory } = pictures;
         let Some(report) = report else { return vec!["the emulated board has no display".to_owned()] };
         let mut problems = Vec::new();
-        let is_shown = shown.exists();
-        if self.blank && is_shown {
+        if self.blank && !report.blank {
             problems.push(format!("the display shows {}, expected nothing", shown.display()));
         }
         if let Some(picture) = &self.picture {
             let expected = directory.join(picture);
-            if !is_shown {
+            if report.blank {
                 problems.push(format!("the display shows nothing, expected {}", expected.display()));
             } else if let Err(why) = compare(shown, &expected) {
                 problems.push(why);
@@ -189,8 +188,10 @@ mod tests {
         write(&directory.path().join("other.png"), 2, 2, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13]);
         write(&directory.path().join("wide.png"), 4, 1, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         let report = DisplayReport { steady: 10, mixed: 1, tags: BTreeSet::from([1, 2]), ..DisplayReport::default() };
+        let dark = DisplayReport { blank: true, ..DisplayReport::default() };
         let problems = |screen: Screen, shown: &Path| {
-            screen.problems(Some(&report), Pictures { shown, directory: directory.path() })
+            let report = if shown == missing { &dark } else { &report };
+            screen.problems(Some(report), Pictures { shown, directory: directory.path() })
         };
         let picture = |name: &str| Screen { picture: Some(name.into()), ..Screen::default() };
         assert_eq!(problems(picture("same.png"), &shown), Vec::<String>::new());
@@ -209,10 +210,10 @@ mod tests {
         );
         let different = |least| Screen { different_at_least: Some(least), ..Screen::default() };
         assert_eq!([2, 3].map(|least| problems(different(least), &shown).len()), [0, 1]);
-        let dark = |least, most| Screen { dark_at_least: least, dark_at_most: most, ..Screen::default() };
-        assert_eq!(problems(dark(Some(0), Some(0)), &shown).len(), 0);
+        let dim = |least, most| Screen { dark_at_least: least, dark_at_most: most, ..Screen::default() };
+        assert_eq!(problems(dim(Some(0), Some(0)), &shown).len(), 0);
         assert_eq!(
-            problems(dark(Some(1), Some(2)), &shown),
+            problems(dim(Some(1), Some(2)), &shown),
             ["the display: 0 dark frames, expected at least 1, at most 2"]
         );
         let only = |colours: &[u32]| Screen { only: Some(colours.iter().copied().collect()), ..Screen::default() };

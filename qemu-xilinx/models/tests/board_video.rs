@@ -118,7 +118,8 @@ fn what_lies_in_memory_is_on_the_screen_until_the_engine_stops() {
     assert!(report.tags.contains(&0x12_3456) && report.tags.len() == 1);
     bench.w("vdma", 0x00, 0x4);
     bench.wait(3);
-    assert!(bench.board.screen().is_none());
+    assert!(bench.board.screen().is_none() && bench.display().blank);
+    assert_eq!(bench.board.seen().unwrap().colour(0, 0), Some(0x12_3456));
     assert_eq!(bench.board.complaints(), Vec::<String>::new());
 }
 
@@ -132,7 +133,7 @@ fn nothing_is_on_the_screen_until_the_transmitter_is_set_up() {
     bench.fill(0x12_3456);
     bench.start(0x00, 0x50);
     bench.wait(5);
-    assert!(bench.board.screen().is_none());
+    assert!(bench.board.screen().is_none() && bench.board.seen().is_none());
     let dark = bench.display();
     assert!(dark.dark > 0 && dark.dark == dark.frames && dark.tags.is_empty());
     bench.command("set i2c1/0x39 hot-plug = true").unwrap();
@@ -146,7 +147,7 @@ fn nothing_is_on_the_screen_until_the_transmitter_is_set_up() {
     assert!(lit.frames > lit.dark && lit.tags.len() == 1);
     bench.command("set i2c1/0x39 hot-plug = false").unwrap();
     bench.wait(1);
-    assert!(bench.board.screen().is_none());
+    assert!(bench.board.screen().is_none() && bench.board.seen().is_some());
 }
 
 #[test]

@@ -269,7 +269,7 @@ pub(crate) fn finish() {
             let result = serde_json::to_vec_pretty(&report).map_err(std::io::Error::from);
             complain(path, result.and_then(|text| std::fs::write(path, text)));
         }
-        if let (Some(path), Some(frame)) = (&devices.screenshot, devices.board.screen()) {
+        if let (Some(path), Some(frame)) = (&devices.screenshot, devices.board.seen()) {
             complain(path, picture(frame).and_then(|png| std::fs::write(path, png)));
         }
     });

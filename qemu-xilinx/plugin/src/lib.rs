@@ -11,7 +11,7 @@
 //! | `card=FILE` | the SD card of a board that starts from it, with `board` |
 //! | `control=SOCKET` | takes commands for the board at a Unix socket, with `board` |
 //! | `report=FILE` | writes what is known of the board at the end to FILE (JSON), with `board` |
-//! | `screenshot=FILE` | writes what is on the display at the end to FILE (PNG), if there is a picture, with `board` |
+//! | `screenshot=FILE` | writes what is on the display at the end, or was last, to FILE (PNG), with `board` |
 //!
 //! **Devices.** When the machine is complete, each register block of the board is laid over whatever the stock machine has there. Accesses go to the
 //! models with the virtual time; the models' interrupt lines go to the interrupt controller's inputs, their next event to a timer on the virtual

@@ -241,8 +241,8 @@ pub struct Board {
     reset_by_software: bool,
     frozen: Option<Report>,
     power_on: power_on::PowerOn,
-    /// What was on the screen then.
-    frozen_screen: Option<Frame>,
+    /// What a person had seen last then.
+    frozen_seen: Option<Frame>,
     /// The slave that must be set up before the display shows anything.
     transmitter: Option<SlavePath>,
 }
@@ -354,7 +354,7 @@ impl Board {
             reset_by_software: false,
             frozen: None,
             power_on: power_on::PowerOn::default(),
-            frozen_screen: None,
+            frozen_seen: None,
             transmitter: fabric.video.as_ref().map(Video::transmitter).transpose()?.flatten(),
         };
         board.plan()?;
@@ -704,7 +704,7 @@ impl Board {
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
         if self.frozen.is_none() && self.description.until.as_ref().is_some_and(|until| until.matches(&text)) {
-            self.frozen_screen = self.screen().cloned();
+            self.frozen_seen = self.seen().cloned();
             self.frozen = Some(self.report(now));
         }
         for index in std::mem::take(&mut self.waiting) {
@@ -834,13 +834,22 @@ impl Board {
         })
     }
 
-    /// What a person sees on the display now, if there is a picture; or at the console line that [`Description::until`] names, if that has
+    /// What a person sees on the display now, or saw last if it is blank; or at the console line that [`Description::until`] names, if that has
     /// come.
-    pub fn screen(&self) -> Option<&Frame> {
+    pub fn seen(&self) -> Option<&Frame> {
         match self.frozen {
-            Some(_) => self.frozen_screen.as_ref(),
-            None => self.display()?.screen(),
+            Some(_) => self.frozen_seen.as_ref(),
+            None => self.display()?.seen(),
         }
+    }
+
+    /// The same, without what was there before.
+    pub fn screen(&self) -> Option<&Frame> {
+        let is_blank = match &self.frozen {
+            Some(report) => report.display.as_ref().is_none_or(|display| display.blank),
+            None => self.display()?.screen().is_none(),
+        };
+        self.seen().filter(|_| !is_blank)
     }
 
     /// The slaves' memories by path.

@@ -113,6 +113,8 @@ impl Video {
 /// What is known of the display at the end of a run. Figures are those of the last few thousand frames.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisplayReport {
+    /// Nothing is on it.
+    pub blank: bool,
     /// Frames that were scanned out.
     pub frames: u64,
     /// Frames of which lines were missing or of wrong length.
@@ -139,7 +141,7 @@ fn counted(colour: u32) -> u32 {
 impl DisplayReport {
     /// The report of a display.
     pub fn new(sink: &Sink) -> Self {
-        let mut report = Self { frames: sink.scanned(), ..Self::default() };
+        let mut report = Self { blank: sink.screen().is_none(), frames: sink.scanned(), ..Self::default() };
         let mut run = 0;
         let mut last: Option<&Record> = None;
         for record in sink.records() {

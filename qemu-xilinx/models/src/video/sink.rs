@@ -101,6 +101,8 @@ pub struct Sink {
     records: VecDeque<Record>,
     frames: VecDeque<Frame>,
     scanned: u64,
+    /// The last frame that a person saw, once it is gone.
+    gone: Option<Frame>,
     /// A transmitter behind it is off.
     dark: bool,
     early_sync: bool,
@@ -128,6 +130,7 @@ impl Sink {
             records: VecDeque::new(),
             frames: VecDeque::new(),
             scanned: 0,
+            gone: None,
             dark: false,
             early_sync: false,
         }
@@ -155,13 +158,29 @@ impl Sink {
             self.mode = self.mode.with_pixel_clock(pixel_clock);
             self.restart(sequence + 1, now);
             self.current = None;
-            self.frames.clear();
+            self.clear();
         }
     }
 
     /// Switches the transmitter off or on. A frame is recorded as it is scanned out either way; [`Sink::screen`] shows it only if the transmitter is on.
     pub fn set_dark(&mut self, dark: bool) {
+        if dark && let Some(frame) = self.screen() {
+            self.gone = Some(frame.clone());
+        }
         self.dark = dark;
+    }
+
+    /// There is no picture any more.
+    fn clear(&mut self) {
+        if let Some(frame) = self.frames.pop_back().filter(|_| !self.dark) {
+            self.gone = Some(frame);
+        }
+        self.frames.clear();
+    }
+
+    /// What a person sees, or saw last.
+    pub fn seen(&self) -> Option<&Frame> {
+        self.screen().or(self.gone.as_ref())
     }
 
     /// What a person sees: the last whole frame, if the transmitter is on and a picture is there.
@@ -275,6 +294,7 @@ impl Sink {
 
     /// No picture: the frame that begins at `now` stays blank.
     pub(crate) fn blank(&mut self, now: u64) {
+        self.clear();
         self.begin(now);
         self.end();
         // A screen without a picture is told from a picture that is black.
