@@ -160,6 +160,7 @@ impl<'a> Setup<'a> {
             description,
             file: file("board.json"),
             report: file("devices.json"),
+            screenshot: None,
             control: Some(file("control")),
         });
         let counts = self.counts.then(|| file("report.json"));
