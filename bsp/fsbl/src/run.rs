@@ -40,12 +40,12 @@ pub(crate) extern "C" fn run() -> ! {
     let outcome = started.map_err(Failure::from).and_then(|()| prepare_and_load(&system, &time, &mut console));
     match outcome {
         Ok(entry) => {
+            if let Some(led) = &led {
+                led.set(false);
+            }
             say(&mut console, format_args!("starting {entry:#010x}"));
             if let Some(console) = &console {
                 console.flush();
-            }
-            if let Some(led) = &led {
-                led.set(false);
             }
             time.stop();
             system.write(slcr::LOCK, slcr::LOCK_KEY);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // All of this is a test.
 
 use zelkova_models::board::description::Start;
-use zelkova_models::board::{Board, Description, MemoryMap};
+use zelkova_models::board::{Board, Description, MemoryMap, Pattern};
 use zelkova_models::sdcard::SparseMedia;
 use zelkova_models::{BusError, Memory, Width};
 
@@ -119,4 +119,21 @@ fn using_memory_that_is_not_there_is_complained_about() {
     let mut board = board();
     board.nothing_at(0x0010_0000, "write");
     assert_eq!(board.complaints(), ["memory: a write at 0x00100000, where there is none now"]);
+}
+
+#[test]
+fn histories_can_begin_at_a_line() {
+    let since = Some(Pattern::new("^starting"));
+    let mut board = Board::new(&Description { since, ..Description::default() }).unwrap();
+    let mut press = |line: &str, at: u64| {
+        for level in ["high", "low"] {
+            board.command(&format!("pin PB1 = {level}").parse().unwrap(), at).unwrap();
+        }
+        line.bytes().for_each(|byte| board.console(byte, at));
+        board.report(at).nets["PB1"].clone()
+    };
+    assert_eq!(press("hello\n", 10).count, 2);
+    assert_eq!(press("starting\n", 20).count, 0);
+    let history = press("hello\n", 30);
+    assert_eq!((history.count, history.edges[0].time), (2, 30));
 }

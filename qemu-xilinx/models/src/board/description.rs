@@ -44,6 +44,8 @@ pub struct Description {
     /// What ran before has left in the SLCR: nothing if the board starts with its power-on, the start-up code's settings if it starts
     /// behind that.
     pub preset: Vec<Preset>,
+    /// The console line at which the nets' histories begin, if what came before is of no interest: a boot loader at work, for instance.
+    pub since: Option<Pattern>,
     /// The console line at which the [report](super::Report) is taken: the end of a run, if it is not to depend on when the emulator stops.
     pub until: Option<Pattern>,
 }

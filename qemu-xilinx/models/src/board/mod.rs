@@ -361,9 +361,7 @@ impl Board {
         board.preset();
         board.configured(0);
         // What a net is before anything happens is no edge.
-        for state in &mut board.nets.states {
-            state.history = History { initial: state.history.level, level: state.history.level, ..History::default() };
-        }
+        board.nets.begin_histories();
         Ok(board)
     }
 
@@ -703,6 +701,9 @@ impl Board {
         }
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
+        if self.description.since.as_ref().is_some_and(|since| since.matches(&text)) {
+            self.nets.begin_histories();
+        }
         if self.frozen.is_none() && self.description.until.as_ref().is_some_and(|until| until.matches(&text)) {
             self.frozen_seen = self.seen().cloned();
             self.frozen = Some(self.report(now));

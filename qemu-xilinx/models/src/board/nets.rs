@@ -51,6 +51,13 @@ impl Nets {
         nets
     }
 
+    /// Forgets how the nets came to their levels.
+    pub(super) fn begin_histories(&mut self) {
+        for state in &mut self.states {
+            state.history = History { initial: state.history.level, level: state.history.level, ..History::default() };
+        }
+    }
+
     /// Adds a net and returns its number.
     pub(super) fn add(&mut self, name: String, pull: Pull) -> usize {
         let number = self.states.len();
