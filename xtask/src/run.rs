@@ -23,6 +23,8 @@ use crate::workspace::Workspace;
 /// are the same run. That is about what the processor takes at 667 MHz.
 const ICOUNT: &str = "shift=1,sleep=off";
 
+/// The last line of a boot loader that has started something.
+const STARTING: &str = "^[fsbl] starting ";
 /// The last line of a boot loader that gives up.
 pub(crate) const GAVE_UP: &str = "^[fsbl] failed, code";
 /// How much longer a run may take that starts with the boot ROM.
@@ -130,6 +132,8 @@ impl<'a> Built<'a> {
         if self.start == Start::Card {
             description.start = models::board::description::Start::Card;
             description.preset.clear();
+            // What the scenario expects of the board is not about the boot loader's own light.
+            description.since = Some(Pattern::new(STARTING));
             rules.deadline = rules.deadline.map(|deadline| deadline + LOADING);
         }
         let board = Board {

@@ -69,12 +69,11 @@ pub(crate) fn run(
                 Err(error) => suite.item(&name, || Err(error)),
             }
         }
-        let prepared = Drills::new(workspace, &pipeline, options).map_err(|error| error.to_string());
+        let prepared = Drills::new(workspace, &pipeline, options);
         for name in drills {
             suite.item(name, || {
-                let drills = prepared.as_ref().map_err(Clone::clone)?;
                 let _step = Step::begin(format!("running {name}"));
-                drills.run(name).map_err(|error| format!("{error:#}"))
+                prepared.run(name).map_err(|error| format!("{error:#}"))
             });
         }
     }
