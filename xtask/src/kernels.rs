@@ -63,6 +63,8 @@ pub(crate) fn run(
         for document in &documents {
             row.scenarios(workspace, &pipeline, options, document, filter, &mut checksums)?;
         }
+        // Whoever stops this before its end has at least that.
+        println!("{}", row.line());
         rows.push(row);
     }
     println!("\n{}", table(&rows));
@@ -119,19 +121,26 @@ impl Row {
         }
         Ok(())
     }
+
+    /// The line of the table, in Markdown.
+    fn line(&self) -> String {
+        let Self { kernel, configuration, fingerprint, run, failed } = self;
+        let passed = run - failed.len();
+        let mut text = format!("| {kernel} | {configuration} | `{fingerprint}` | {passed} of {run}");
+        for (name, why) in failed {
+            let _ = write!(text, "; not `{name}`: {}", why.replace('|', "\\|"));
+        }
+        text.push_str(" |");
+        text
+    }
 }
 
 /// The table, in Markdown.
 fn table(rows: &[Row]) -> String {
     let mut text = String::from("| kernel | configuration | fingerprint | scenarios passed |\n|---|---|---|---|\n");
     for row in rows {
-        let passed = row.run - row.failed.len();
-        let _ =
-            write!(text, "| {} | {} | `{}` | {passed} of {}", row.kernel, row.configuration, row.fingerprint, row.run);
-        for (name, why) in &row.failed {
-            let _ = write!(text, "; not `{name}`: {}", why.replace('|', "\\|"));
-        }
-        text.push_str(" |\n");
+        text.push_str(&row.line());
+        text.push('\n');
     }
     text
 }
