@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use kernel::Prefix;
+use sha2::{Digest, Sha256};
 
 use crate::pipeline::{Kernel, Pipeline};
 use crate::run::Options;
@@ -18,6 +18,25 @@ use crate::workspace::Workspace;
 
 /// What the table calls the kernel that is built here.
 const DEFAULT: &str = "5.0.0 (built here)";
+
+/// SHA-256 of each component's file, by scenario and program: what is built together shares its dependencies' features.
+type Checksums = BTreeMap<(String, String), String>;
+
+/// Which scenarios to run, by parts of their names.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    /// Those that have this.
+    pub(crate) only: Option<String>,
+    /// But none that have one of these.
+    pub(crate) except: Vec<String>,
+}
+
+impl Choice {
+    fn has(&self, name: &str) -> bool {
+        let is_wanted = self.only.as_ref().is_none_or(|part| name.contains(part));
+        is_wanted && !self.except.iter().any(|part| name.contains(part))
+    }
+}
 
 /// One line of the table.
 struct Row {
@@ -30,7 +49,7 @@ struct Row {
     failed: Vec<(String, String)>,
 }
 
-/// Runs the scenarios whose names contain `filter` on the default kernel and on those in `prefixes`, and prints the table.
+/// Runs the scenarios of `choice` on each of the kernels, and prints the table.
 ///
 /// # Errors
 ///
@@ -38,37 +57,37 @@ struct Row {
 pub(crate) fn run(
     workspace: &Workspace,
     toolchain: Toolchain,
-    prefixes: &[PathBuf],
+    tried: &[Kernel],
     options: &Options,
-    filter: Option<&str>,
+    choice: &Choice,
 ) -> anyhow::Result<ExitCode> {
     // A prefix that cannot be used is cheaper to find before hours of running.
-    let mut kernels = vec![(DEFAULT.to_owned(), Kernel::default().prefix(workspace)?)];
-    for folder in prefixes {
-        let kernel = Kernel { prefix: Some(folder.clone()), debug: false };
+    let mut kernels = Vec::new();
+    for kernel in tried {
         let prefix = kernel.prefix(workspace)?;
-        let name = prefix.dir().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let folder = kernel.prefix.as_ref().and_then(|folder| folder.file_name());
+        let name = folder.map_or_else(|| DEFAULT.to_owned(), |name| name.to_string_lossy().into_owned());
         kernels.push((name, prefix));
     }
     let mut documents = Vec::new();
     for name in scenario::list(&workspace.scenarios()) {
         documents.push(scenario::document(&workspace.scenarios(), &name, &workspace.components())?);
     }
-    let mut checksums = BTreeMap::new();
+    let mut checksums = Checksums::new();
     let mut rows = Vec::new();
     for (name, prefix) in kernels {
         let mut row = Row::new(name, &prefix);
         println!("{} ({})", row.kernel, row.configuration);
         let pipeline = Pipeline::new(workspace, toolchain, prefix);
         for document in &documents {
-            row.scenarios(workspace, &pipeline, options, document, filter, &mut checksums)?;
+            row.scenarios(workspace, &pipeline, options, document, choice, &mut checksums)?;
         }
         // Whoever stops this before its end has at least that.
         println!("{}", row.line());
         rows.push(row);
     }
     println!("\n{}", table(&rows));
-    println!("{} component files, each the same on all kernels that it ran on", checksums.len());
+    println!("{}", components(&checksums));
     let all_passed = rows.iter().all(|row| row.failed.is_empty());
     Ok(if all_passed { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -87,10 +106,10 @@ impl Row {
         pipeline: &Pipeline<'_>,
         options: &Options,
         document: &Document,
-        filter: Option<&str>,
-        checksums: &mut BTreeMap<(String, String), String>,
+        choice: &Choice,
+        checksums: &mut Checksums,
     ) -> anyhow::Result<()> {
-        for name in document.names().into_iter().filter(|name| filter.is_none_or(|filter| name.contains(filter))) {
+        for name in document.names().into_iter().filter(|name| choice.has(name)) {
             let scenario = document.scenario(name.split_once('/').map(|(_, case)| case))?;
             self.run += 1;
             let mut result = suite::boot(workspace, pipeline, options, &scenario);
@@ -135,6 +154,15 @@ impl Row {
     }
 }
 
+/// What the component files were, for comparison with another table's.
+fn components(checksums: &Checksums) -> String {
+    let list = checksums
+        .iter()
+        .fold(String::new(), |list, ((scenario, program), sha256)| format!("{list}{sha256} {scenario}/{program}\n"));
+    let sum = Sha256::digest(list).iter().take(4).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    format!("{} component files, the same on all kernels (checksum of their checksums: {sum})", checksums.len())
+}
+
 /// The table, in Markdown.
 fn table(rows: &[Row]) -> String {
     let mut text = String::from("| kernel | configuration | fingerprint | scenarios passed |\n|---|---|---|---|\n");
@@ -148,6 +176,17 @@ fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scenarios_are_chosen_by_parts_of_their_names() {
+        let chosen = |only: Option<&str>, except: &[&str], name| {
+            let except = except.iter().map(|&part| part.to_owned()).collect();
+            Choice { only: only.map(str::to_owned), except }.has(name)
+        };
+        assert!(chosen(None, &[], "gpio") && chosen(Some("sd-sum"), &[], "sd-sum/blank"));
+        assert!(!chosen(Some("sd-sum"), &[], "gpio") && !chosen(Some("sd-sum"), &["bomb", "blank"], "sd-sum/blank"));
+        assert!(chosen(None, &["bomb", "blank"], "sd-sum"));
+    }
 
     #[test]
     fn the_table_says_what_did_not_pass_and_why() {

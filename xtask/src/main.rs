@@ -68,8 +68,8 @@ enum Action {
     Flash(Flash),
     /// Run every scenario on several kernels and print a table
     ///
-    /// The default kernel comes first, then each installed seL4 that is named. Components must be the same files on all of them. Exit
-    /// codes: 0 all passed, 1 something failed, 3 a problem with the set-up.
+    /// The default kernel comes first, then each installed seL4 that is named. Components must be the same files on all of them; their common
+    /// checksum, at the end, tells whether those of two tables are. Exit codes: 0 all passed, 1 something failed, 3 a problem with the set-up.
     Kernels(Kernels),
     /// Tell what is installed, what is missing and how to install it
     Doctor,
@@ -202,6 +202,12 @@ struct Kernels {
     /// Only scenarios that have this in their name
     #[arg(long, value_name = "FILTER")]
     scenarios: Option<String>,
+    /// Without scenarios that have this in their name; may be repeated
+    #[arg(long, value_name = "FILTER")]
+    except: Vec<String>,
+    /// Leave the default kernel out
+    #[arg(long, requires = "prefixes")]
+    without_default: bool,
     /// The emulator, instead of the qemu-system-arm on the search path
     #[arg(long, value_name = "PATH")]
     qemu: Option<PathBuf>,
@@ -263,9 +269,6 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     // A mistake in the scenario is cheaper to find before anything is installed or built.
     let mut scenario = scenario::load(&workspace.scenarios(), &run.scenario, &workspace.components())?;
-    if let Some(seconds) = run.timeout {
-        scenario.rules.deadline = Some(Duration::from_secs(seconds));
-    }
     if run.from_card.is_some() {
         scenario.rules.failure.push(Pattern::new(run::GAVE_UP));
     }
@@ -285,6 +288,7 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
         card: run.from_card.clone().or(run.sd.clone()),
         writable: run.sd_writable,
         qemu: run.common.qemu.clone(),
+        deadline: run.timeout.map(Duration::from_secs),
         debugger: run.gdb,
         log: run.log.clone(),
         control: run.control.clone(),
@@ -377,7 +381,10 @@ fn compare(kernels: &Kernels) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     let toolchain = setup::ensure(kernels.qemu.is_some())?;
     let options = run::Options { qemu: kernels.qemu.clone(), ..run::Options::default() };
-    kernels::run(&workspace, toolchain, &kernels.prefixes, &options, kernels.scenarios.as_deref())
+    let mut tried = if kernels.without_default { Vec::new() } else { vec![Kernel::default()] };
+    tried.extend(kernels.prefixes.iter().map(|prefix| Kernel { prefix: Some(prefix.clone()), debug: false }));
+    let choice = kernels::Choice { only: kernels.scenarios.clone(), except: kernels.except.clone() };
+    kernels::run(&workspace, toolchain, &tried, &options, &choice)
 }
 
 fn doctor() -> ExitCode {

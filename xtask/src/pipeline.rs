@@ -195,6 +195,13 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// How many times a scenario's deadline a run on this kernel gets.
+    ///
+    /// A debug kernel says on its slow console what it refuses, and some scenarios do little but ask for what is refused.
+    pub(crate) fn patience(&self) -> u32 {
+        if self.prefix.configuration() == Configuration::Debug { 6 } else { 1 }
+    }
+
     fn stripped_path(&self, program: &str) -> PathBuf {
         self.workspace.output().join("stripped").join(program)
     }

@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) writable: bool,
     /// The emulator.
     pub(crate) qemu: Option<PathBuf>,
+    /// The deadline, instead of the scenario's.
+    pub(crate) deadline: Option<Duration>,
     /// Wait for a debugger.
     pub(crate) debugger: bool,
     /// Where the console is copied to.
@@ -87,6 +89,8 @@ pub(crate) struct Built<'a> {
     pub(crate) components: Vec<Checksum>,
     /// The figures to show, with the goals for this kernel.
     wanted: Vec<Wanted>,
+    /// How many times the scenario's deadline this kernel gets.
+    patience: u32,
 }
 
 impl<'a> Built<'a> {
@@ -95,7 +99,8 @@ impl<'a> Built<'a> {
         let start = Start::Program(pipeline.build(scenario)?);
         let plugin = pipeline.plugin()?;
         let components = pipeline.checksums(scenario)?;
-        Ok(Self { scenario, start, plugin, components, wanted: scenario.wanted(pipeline.goals()) })
+        let (wanted, patience) = (scenario.wanted(pipeline.goals()), pipeline.patience());
+        Ok(Self { scenario, start, plugin, components, wanted, patience })
     }
 
     /// What is needed to start `scenario` from a card that it is on; the programs are there.
@@ -104,7 +109,8 @@ impl<'a> Built<'a> {
         // Goals are for the emulator's own SD controller, which moves data at once; during the transfers of this one others compute.
         let without_goal = |wanted| Wanted { goal: None, like: None, ..wanted };
         wanted.extend(scenario.wanted(pipeline.goals()).into_iter().map(without_goal));
-        Ok(Self { scenario, start: Start::Card, plugin: pipeline.plugin()?, components: Vec::new(), wanted })
+        let (plugin, patience) = (pipeline.plugin()?, pipeline.patience());
+        Ok(Self { scenario, start: Start::Card, plugin, components: Vec::new(), wanted, patience })
     }
 
     /// Runs it. `line` gets every console line as it arrives and the stream that it belongs to.
@@ -155,9 +161,11 @@ impl<'a> Built<'a> {
             debugger: options.debugger,
             log: file("emulator.log"),
         };
-        if options.debugger {
-            rules.deadline = None;
-        }
+        rules.deadline = match options.deadline {
+            _ if options.debugger => None,
+            Some(deadline) => Some(deadline),
+            None => rules.deadline.map(|deadline| deadline * self.patience),
+        };
         let router = Router::new(scenario.stdout.as_deref());
         let mut log = match &options.log {
             Some(path) => {
