@@ -121,7 +121,7 @@ pub struct DisplayReport {
     pub incomplete: u64,
     /// Frames whose lines do not all begin with the same colour: of a picture whose first column holds a number, those that are torn.
     pub mixed: u64,
-    /// The most frames in a row each of which was whole and one further than the frame before: of a picture whose first column [counts](counted), those without
+    /// The most frames in a row each of which was whole and one further than the frame before: of a picture whose first column counts, those without
     /// a torn, a repeated or a lost one.
     pub steady: u64,
     /// The colours 0xRRGGBB that lines began with, of frames that a person could see.
