@@ -13,10 +13,12 @@ mod flash;
 mod image;
 mod kernels;
 mod neutral;
+mod new;
 mod pipeline;
 mod progress;
 mod run;
 mod scenario;
+mod scratch;
 mod setup;
 mod suite;
 mod workspace;
@@ -71,6 +73,13 @@ enum Action {
     /// The default kernel comes first, then each installed seL4 that is named. Components must be the same files on all of them; their common
     /// checksum, at the end, tells whether those of two tables are. Exit codes: 0 all passed, 1 something failed, 3 a problem with the set-up.
     Kernels(Kernels),
+    /// Begin a driver or an app that builds, runs and is tested as it is
+    New {
+        /// What to begin
+        kind: new::Kind,
+        /// Its name, like `my-device`
+        name: String,
+    },
     /// Tell what is installed, what is missing and how to install it
     Doctor,
 }
@@ -248,6 +257,7 @@ fn main() -> ExitCode {
         Action::Image(command) => make_image(command),
         Action::Flash(flash) => write_card(flash),
         Action::Kernels(kernels) => compare(kernels),
+        Action::New { kind, name } => begin(*kind, name),
         Action::Doctor => Ok(doctor()),
     };
     result.unwrap_or_else(|error| {
@@ -385,6 +395,18 @@ fn compare(kernels: &Kernels) -> anyhow::Result<ExitCode> {
     tried.extend(kernels.prefixes.iter().map(|prefix| Kernel { prefix: Some(prefix.clone()), debug: false }));
     let choice = kernels::Choice { only: kernels.scenarios.clone(), except: kernels.except.clone() };
     kernels::run(&workspace, toolchain, &tried, &options, &choice)
+}
+
+fn begin(kind: new::Kind, name: &str) -> anyhow::Result<ExitCode> {
+    let made = new::make(&Workspace::find()?, kind, name)?;
+    for file in &made.files {
+        println!("new      {}", file.display());
+    }
+    for file in &made.changed {
+        println!("changed  {}", file.display());
+    }
+    eprintln!("zelkova: run it with `cargo xtask run {}`, test it with `cargo xtask test {name}`", made.scenario);
+    Ok(ExitCode::SUCCESS)
 }
 
 fn doctor() -> ExitCode {

@@ -1,16 +1,21 @@
 //! The test suite: formatting, lints, documentation, host tests, then every scenario, and the ways to start from a card.
 //!
-//! With a kernel that the user brings, only what that kernel can change: the rest is the same as without it.
+//! With a kernel that the user brings, only what that kernel can change: the rest is the same as without it. Asked for a program by
+//! its name, the suite makes all checks of that program's package and runs its scenarios.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use kernel::Prefix;
+
 use crate::drill::{self, Drills};
 use crate::neutral;
+use crate::new::{self, Kind};
 use crate::pipeline::{Kernel, Pipeline};
 use crate::progress::Step;
 use crate::run::{Built, Options};
 use crate::scenario::{self, Document, Scenario};
+use crate::scratch;
 use crate::setup::Toolchain;
 use crate::workspace::{Workspace, cargo};
 
@@ -33,9 +38,15 @@ pub(crate) fn run(
     if kernel.prefix.is_some() {
         // One that cannot be used is refused at once.
         kernel.prefix(workspace)?;
-        println!("left out, being the same with every kernel: {}, boot", COMMANDS.map(|(name, _)| name).join(", "));
+        let left_out = COMMANDS.map(|(name, _)| name).join(", ");
+        println!("left out, being the same with every kernel: {left_out}, {NEW}, boot");
     } else {
         suite.commands(workspace);
+        suite.item(NEW, || begin(workspace, &kernel.prefix(workspace).map_err(|error| format!("{error:#}"))?));
+    }
+    if let Some(program) = filter.filter(|filter| workspace.package(filter).is_some()) {
+        let pipeline = Pipeline::new(workspace, toolchain, kernel.prefix(workspace)?);
+        suite.program(workspace, &pipeline, program);
     }
 
     let names = scenario::list(&workspace.scenarios());
@@ -90,6 +101,9 @@ const COMMANDS: [(&str, &[&str]); 4] = [
     ("host tests", &["test", "--workspace", "--no-fail-fast"]),
 ];
 
+/// What is made by `cargo xtask new`.
+const NEW: &str = "xtask new";
+
 /// The lints of what only exists on the target.
 const CLIPPY_TARGET: &str = "clippy for the board";
 
@@ -139,6 +153,34 @@ impl Suite<'_> {
         }
     }
 
+    /// What Cargo checks of the package of one program.
+    fn program(&mut self, workspace: &Workspace, pipeline: &Pipeline<'_>, program: &str) {
+        let Some(package) = workspace.package(program) else { return };
+        let items: [(&str, &[&str], &[&str]); 4] = [
+            ("rustfmt", &["fmt"], &["--check", "--", "--color", "never"]),
+            ("clippy", &["clippy"], &["--all-targets", "--", "-D", "warnings"]),
+            ("rustdoc", &["doc"], &["--no-deps"]),
+            ("host tests", &["test"], &["--no-fail-fast"]),
+        ];
+        for (what, before, behind) in items {
+            let name = format!("{what} of {program}");
+            self.item(&name, || {
+                let mut command = cargo();
+                command.args(before).args(["--package", package]).args(behind).current_dir(&workspace.root);
+                if what == "rustdoc" {
+                    command.env("RUSTDOCFLAGS", "-D warnings");
+                }
+                quietly(&name, &mut command)
+            });
+        }
+        let name = format!("{CLIPPY_TARGET}, {program}");
+        self.item(&name, || {
+            let mut command = pipeline.cargo("clippy");
+            command.args(["--package", package, "--bins", "--", "-D", "warnings"]);
+            quietly(&name, &mut command)
+        });
+    }
+
     /// The scenario as it stands and each of its cases.
     fn scenarios(&mut self, workspace: &Workspace, pipeline: &Pipeline<'_>, options: &Options, document: &Document) {
         for name in document.names() {
@@ -149,6 +191,25 @@ impl Suite<'_> {
             });
         }
     }
+}
+
+/// What `cargo xtask new` makes passes this suite as it is.
+///
+/// An app and a driver are made in a copy of the tree, which is then tested by its own xtask, since that knows the driver's
+/// service.
+fn begin(workspace: &Workspace, prefix: &Prefix) -> Result<(), String> {
+    const MADE: [(Kind, &str); 2] = [(Kind::App, "new-app"), (Kind::Driver, "new-driver")];
+    let copied = scratch::copy(workspace, "tree", |copy| {
+        MADE.iter().try_for_each(|(kind, name)| new::make(copy, *kind, name).map(drop))
+    });
+    let root = copied.map_err(|error| format!("{error:#}"))?;
+    for (_, name) in MADE {
+        let mut command = cargo();
+        command.args(["xtask", "test", name, "--sel4-prefix"]).arg(prefix.dir()).current_dir(&root);
+        command.env("CARGO_TARGET_DIR", workspace.output().join("scratch/target"));
+        quietly(&format!("testing {name}"), &mut command)?;
+    }
+    Ok(())
 }
 
 fn lint_target(workspace: &Workspace, pipeline: &Pipeline<'_>) -> Result<(), String> {

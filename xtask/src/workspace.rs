@@ -55,10 +55,14 @@ struct Target {
 impl Workspace {
     /// Asks Cargo for the workspace that this program was built from.
     pub(crate) fn find() -> anyhow::Result<Self> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        Self::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+    }
+
+    /// Asks Cargo for the workspace that the package with this `manifest` belongs to.
+    pub(crate) fn at(manifest: &Path) -> anyhow::Result<Self> {
         let output = cargo()
             .args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"])
-            .arg(&manifest)
+            .arg(manifest)
             .output()
             .context("cannot start cargo")?;
         if !output.status.success() {
