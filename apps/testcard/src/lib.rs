@@ -75,15 +75,16 @@ pub fn draw_still<T: DrawTarget<Color = Rgb888> + OriginDimensions>(
     let diameter = height * 2 / 5;
     let centre = Point::new(w / 2, h / 4);
     Circle::with_center(centre, diameter).into_styled(ring).draw(target)?;
-    Rectangle::with_center(centre, Size::new(width * 3 / 10, 60))
-        .into_styled(PrimitiveStyle::with_fill(BACKGROUND))
-        .draw(target)?;
     let bold = MonoTextStyle::new(&FONT_10X20, Rgb888::WHITE);
     let small = MonoTextStyle::new(&FONT_9X18_BOLD, Rgb888::CSS_LIGHT_GRAY);
-    Text::with_alignment("ZELKOVA", centre - Point::new(0, 6), bold, Alignment::Center).draw(target)?;
     let mut line: String<48> = String::new();
     // It fits.
     let _ = write!(line, "{width} x {height}  {format}");
+    let text = (line.len() as u32 + 2) * FONT_9X18_BOLD.character_size.width;
+    Rectangle::with_center(centre, Size::new(text.max(width * 3 / 10), 60))
+        .into_styled(PrimitiveStyle::with_fill(BACKGROUND))
+        .draw(target)?;
+    Text::with_alignment("ZELKOVA", centre - Point::new(0, 6), bold, Alignment::Center).draw(target)?;
     Text::with_alignment(&line, centre + Point::new(0, 18), small, Alignment::Center).draw(target)?;
     let border = PrimitiveStyleBuilder::new()
         .stroke_color(Rgb888::WHITE)

@@ -4,12 +4,12 @@
 use core::num::NonZeroU32;
 use core::ptr::NonNull;
 
+use component::device::Device;
 use component::server::{Answer, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
-use component::{Account, Attached, Capability, Dataspace, Env, Error, Open, log, open};
+use component::{Account, Capability, Env, Error, log};
 use mmio::Mmio;
-use session::core::WRITE;
-use session::{Message, Service, devices};
+use session::Message;
 use zelkova_skeleton::Driver;
 use zelkova_skeleton::interface::Request;
 
@@ -32,20 +32,16 @@ struct Skeleton {
 }
 
 fn run(_: Env) -> Result<(), Error> {
-    let session = open(&Open { ram: DEVICES_RAM, caps: DEVICES_CAPS, ..Open::new(Service::Devices) })?;
-    let manager = devices::Client::new(session.capability.ok_or(Error::Invalid)?);
-    let found = manager.find(DEVICE)?;
-    let Some(clock) = NonZeroU32::new(found.clock) else {
+    let device = Device::open(DEVICE, DEVICES_RAM, DEVICES_CAPS)?;
+    let Some(clock) = NonZeroU32::new(device.found().clock) else {
         log!("the device manager names no clock for `{DEVICE}`");
         return Err(Error::Invalid);
     };
-    let registers = Dataspace::from_capability(manager.io_memory(found.device, 0)?)?;
-    let attached = Attached::new(&registers, WRITE, None)?;
-    let base = NonNull::new(attached.pointer().cast()).ok_or(Error::Invalid)?;
+    let registers = device.registers(0)?;
+    let base = NonNull::new(registers.pointer().cast()).ok_or(Error::Invalid)?;
     // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone.
     let block = unsafe { Mmio::new(base) };
-    let interrupt = manager.interrupt(found.device, 0)?;
-    Signal::new(INTERRUPT).ok_or(Error::Invalid)?.bind(&interrupt)?;
+    let interrupt = device.interrupt(0, Signal::new(INTERRUPT).ok_or(Error::Invalid)?)?;
     log!("ready, clock {clock} Hz");
     serve::<_, SESSIONS>(&mut Skeleton { driver: Driver::new(block, clock), interrupt, is_taken: false })
 }
