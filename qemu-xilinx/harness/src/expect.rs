@@ -305,7 +305,7 @@ mod tests {
         let report = Report {
             nets: BTreeMap::from([("LD9".to_owned(), history)]),
             slaves: BTreeMap::from([("i2c0/0x50".to_owned(), slave)]),
-            display: Some(DisplayReport { steady: 3, ..DisplayReport::default() }),
+            display: Some(DisplayReport { steady: 3, blank: true, ..DisplayReport::default() }),
             ..Report::default()
         };
         let pictures = Pictures { shown: Path::new("nothing"), directory: Path::new(".") };

@@ -71,6 +71,8 @@ pub struct Frame {
     pub height: u32,
     /// The bytes, line by line without gaps.
     pub bytes: Vec<u8>,
+    /// All lines have arrived in full length.
+    pub complete: bool,
 }
 
 impl Frame {
@@ -101,7 +103,7 @@ pub struct Sink {
     records: VecDeque<Record>,
     frames: VecDeque<Frame>,
     scanned: u64,
-    /// The last frame that a person saw, once it is gone.
+    /// The last whole frame that a person saw, once it is gone.
     gone: Option<Frame>,
     /// A transmitter behind it is off.
     dark: bool,
@@ -164,7 +166,10 @@ impl Sink {
 
     /// Switches the transmitter off or on. A frame is recorded as it is scanned out either way; [`Sink::screen`] shows it only if the transmitter is on.
     pub fn set_dark(&mut self, dark: bool) {
-        if dark && let Some(frame) = self.screen() {
+        if dark
+            && !self.dark
+            && let Some(frame) = self.frames.iter().rfind(|frame| frame.complete)
+        {
             self.gone = Some(frame.clone());
         }
         self.dark = dark;
@@ -172,13 +177,15 @@ impl Sink {
 
     /// There is no picture any more.
     fn clear(&mut self) {
-        if let Some(frame) = self.frames.pop_back().filter(|_| !self.dark) {
+        if !self.dark
+            && let Some(frame) = self.frames.drain(..).rfind(|frame| frame.complete)
+        {
             self.gone = Some(frame);
         }
         self.frames.clear();
     }
 
-    /// What a person sees, or saw last.
+    /// What a person sees, or the last whole frame that was seen.
     pub fn seen(&self) -> Option<&Frame> {
         self.screen().or(self.gone.as_ref())
     }
@@ -258,6 +265,7 @@ impl Sink {
             width: self.mode.width,
             height: self.mode.height,
             bytes: pixels,
+            complete: false,
         };
         self.current = Some(Current { frame, time: now, line: 0, missing: 0, misfits: 0 });
     }
@@ -325,6 +333,7 @@ impl Sink {
             dark: self.dark,
         });
         self.scanned += 1;
+        current.frame.complete = current.missing == 0 && current.misfits == 0;
         self.frames.push_back(current.frame);
         while self.frames.len() > FRAMES {
             self.frames.pop_front();
