@@ -122,6 +122,52 @@ mod tests {
         assert_eq!(reset(&card, &controller), Err(busy));
     }
 
+    /// A video DMA engine: for each channel, the reads that its reset takes.
+    struct Engine {
+        left: [Cell<u32>; 2],
+        resets: [Cell<u32>; 2],
+    }
+
+    impl Engine {
+        fn new(left: [u32; 2]) -> Self {
+            Self { left: left.map(Cell::new), resets: [Cell::new(0), Cell::new(0)] }
+        }
+
+        fn channel(offset: usize) -> usize {
+            VDMA_CONTROL.iter().position(|control| *control == offset).unwrap()
+        }
+    }
+
+    impl Registers for Engine {
+        fn read(&self, offset: usize) -> u32 {
+            let left = &self.left[Self::channel(offset)];
+            let before = left.get();
+            left.set(before.saturating_sub(1));
+            if before == 0 { 0 } else { VDMA_RESET }
+        }
+
+        fn write(&self, offset: usize, value: u32) {
+            assert_eq!(value, VDMA_RESET);
+            let resets = &self.resets[Self::channel(offset)];
+            resets.set(resets.get() + 1);
+        }
+    }
+
+    #[test]
+    fn both_channels_of_a_video_engine_are_reset_and_waited_for() {
+        let tree = DeviceTree::new(&BOARD).unwrap();
+        let video = tree.device("vdma0").unwrap();
+        assert!(is_bus_master(&video));
+        let engine = Engine::new([3, 5]);
+        assert_eq!(reset(&video, &engine), Ok(()));
+        assert_eq!(engine.left.map(|left| left.get()), [0, 0]);
+        assert_eq!(engine.resets.map(|resets| resets.get()), [1, 1]);
+        for (left, register) in [([u32::MAX, 0], 0x00), ([0, u32::MAX], 0x30)] {
+            let busy = StillBusy { register, found: VDMA_RESET };
+            assert_eq!(reset(&video, &Engine::new(left)), Err(busy));
+        }
+    }
+
     #[test]
     fn others_are_left_alone() {
         let tree = DeviceTree::new(&BOARD).unwrap();

@@ -100,8 +100,8 @@ fn what_is_no_device_is_not_handed_out() {
 
 #[test]
 fn every_device_is_listed() {
-    assert_eq!(board().devices().count(), 14);
-    assert_eq!(board().devices().filter(|(_, device)| device.is_ok()).count(), 11);
+    assert_eq!(board().devices().count(), 15);
+    assert_eq!(board().devices().filter(|(_, device)| device.is_ok()).count(), 12);
 }
 
 /// A board of one bus with one device that has these properties.
