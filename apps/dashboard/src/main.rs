@@ -1,4 +1,4 @@
-//! Shows the state of the system that it runs in, from init's report, twice a second.
+//! Shows the state of the system that it runs in, from init's report.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use component::delay::Delay;
@@ -23,17 +23,22 @@ const COMPONENTS: usize = 48;
 const STATE: u32 = 16384;
 /// Signal of the timer.
 const TIMER: u32 = 1;
-/// Microseconds between two pictures.
-const INTERVAL: u64 = 500_000;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Config {
     /// RAM to donate to the screen, in bytes.
     ram: u32,
     /// Pictures to show; 0: no end.
     #[serde(default)]
     pictures: u32,
+    /// Milliseconds between two pictures.
+    #[serde(default = "interval")]
+    interval_ms: u32,
+}
+
+const fn interval() -> u32 {
+    500
 }
 
 fn run(env: Env) -> Result<(), Error> {
@@ -54,7 +59,7 @@ fn run(env: Env) -> Result<(), Error> {
         if number == 1 {
             log!("the first picture is shown");
         }
-        next += INTERVAL;
+        next += u64::from(config.interval_ms) * 1000;
         delay.wait_until(next)?;
     }
     log!("{number} pictures shown");
