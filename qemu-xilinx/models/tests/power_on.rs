@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // All of this is a test.
 
-use zelkova_models::board::description::Start;
-use zelkova_models::board::{Board, Description, MemoryMap, Pattern};
+use zelkova_models::bitstream;
+use zelkova_models::board::description::{BitstreamName, Start};
+use zelkova_models::board::{Bitstream, Board, Description, MemoryMap, Pattern};
 use zelkova_models::sdcard::SparseMedia;
 use zelkova_models::{BusError, Memory, Width};
 
@@ -119,6 +120,43 @@ fn using_memory_that_is_not_there_is_complained_about() {
     let mut board = board();
     board.nothing_at(0x0010_0000, "write");
     assert_eq!(board.complaints(), ["memory: a write at 0x00100000, where there is none now"]);
+}
+
+#[test]
+fn what_is_in_the_logic_is_there_once_that_is_configured() {
+    struct Words(Vec<u8>);
+    impl Memory for Words {
+        fn read(&mut self, address: u32, data: &mut [u8]) -> Result<(), BusError> {
+            let start = address as usize;
+            data.copy_from_slice(self.0.get(start..start + data.len()).ok_or(BusError { address })?);
+            Ok(())
+        }
+
+        fn write(&mut self, address: u32, _: &[u8]) -> Result<(), BusError> {
+            Err(BusError { address })
+        }
+    }
+    let bitstream = Bitstream::Named(BitstreamName::Axi);
+    let mut board = Board::new(&Description { start: Start::Card, bitstream, ..Description::default() }).unwrap();
+    board.command(&"pin SW0 = high".parse().unwrap(), 0).unwrap();
+    let switches = "axi-gpio@41210000";
+    assert_eq!(read(&mut board, switches, 0), 0);
+    assert_eq!(board.complaints(), [format!("{switches}: a read at 0x000 while the PL is not configured")]);
+    let words = bitstream::minimal(bitstream::IDCODE_7Z020, 100);
+    let mut memory = Words(words.iter().flat_map(|word| word.to_le_bytes()).collect());
+    // PROG_B low and high again, then the bitstream.
+    for (now, value) in [(0, 0x4C00_607F), (1, 0x0C00_607F), (100_000, 0x4C00_607F)] {
+        board.advance(now, &mut memory);
+        write(&mut board, "devcfg", 0x00, value, now);
+    }
+    board.advance(1_000_000, &mut memory);
+    write(&mut board, "devcfg", 0x80, 0, 1_000_000);
+    for (offset, value) in [(0x18, 1), (0x1C, u32::MAX), (0x20, words.len() as u32), (0x24, 0)] {
+        write(&mut board, "devcfg", offset, value, 1_000_000);
+    }
+    board.advance(10_000_000, &mut memory);
+    assert_eq!(read(&mut board, switches, 0), 1);
+    assert!(board.complaints().is_empty());
 }
 
 #[test]

@@ -13,7 +13,7 @@
 //! drive against each other make it low, and that is complained about. Every change is kept with its time.
 //!
 //! *Gates*: a block whose bus clock is off, or that the SLCR holds in reset, does not answer: reads are 0, writes vanish, and it is
-//! complained about. Reset loses the block's state.
+//! complained about. Reset loses the block's state. The same holds for what is in the PL before that is configured, on a board that starts from its card.
 //!
 //! *Events* happen at given times, or a given time behind a console line ([`Board::console`]), and depend on nothing else: the same accesses at the same
 //! times give the same board.
@@ -55,7 +55,7 @@ use crate::ttc::Ttc;
 use crate::vdma::Vdma;
 use crate::video::{Frame, Sink, adv7511};
 use crate::{BusError, Device, Drive, Memory, Width};
-use description::{EMIO_PINS, MIO_PINS};
+use description::{EMIO_PINS, FABRIC, MIO_PINS};
 use nets::{Nets, Pull, emio};
 
 /// The SLCR's number among the regions.
@@ -452,10 +452,13 @@ impl Board {
     fn answers(&mut self, region: usize, access: &str, offset: u32) -> bool {
         let Some(block) = region.checked_sub(1).and_then(|index| self.blocks.get(index)) else { return region == SLCR };
         let gate = block.gate.map_or(Gate::Running, |gate| self.slcr.gate(gate));
-        if gate == Gate::Running {
-            return true;
-        }
-        let complaint = format!("{}: {access} at {offset:#05x} while {gate}", block.region.name);
+        let is_there = !FABRIC.contains(&block.region.base) || self.has_logic();
+        let why = match gate {
+            Gate::Running if is_there => return true,
+            Gate::Running => "the PL is not configured".to_owned(),
+            gate => gate.to_string(),
+        };
+        let complaint = format!("{}: {access} at {offset:#05x} while {why}", block.region.name);
         self.complain(complaint);
         false
     }
@@ -954,6 +957,7 @@ impl Board {
 
     /// Connects the I2C controllers with the buses that the SLCR leads them to.
     fn connect_buses(&mut self, now: u64) {
+        let shifters = self.level_shifters();
         for line in &mut self.lines {
             let is = |pin: u8, function: Function| {
                 let configured = self.slcr.pin(pin.into());
@@ -965,8 +969,7 @@ impl Board {
                 // A controller that no MIO pin is set to goes to the PL.
                 None => {
                     let pins = (0..MIO_PINS).map(|pin| self.slcr.pin(pin.into()).function);
-                    self.slcr.level_shifters().from_logic
-                        && !pins.into_iter().any(|function| function == scl || function == sda)
+                    shifters.from_logic && !pins.into_iter().any(|function| function == scl || function == sda)
                 }
             };
             if connected != line.connected
@@ -1017,7 +1020,7 @@ impl Board {
                 list.push(Connection { block, signal, drives });
             }
         };
-        let shifters = self.slcr.level_shifters();
+        let shifters = self.level_shifters();
         for (number, block) in self.blocks.iter().enumerate() {
             if let Chip::Gpio(_) = &block.chip {
                 for pin in 0..MIO_PINS {

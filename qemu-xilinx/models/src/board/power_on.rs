@@ -11,6 +11,7 @@ use crate::devcfg::{Devcfg, Failure};
 use crate::scu::Scu;
 use crate::sdcard::{CapacityError, Card, Features, Media};
 use crate::sdhci::{Options as SdOptions, Sdhci};
+use crate::slcr::LevelShifters;
 use crate::{Width, slcr};
 
 /// Offsets in the SLCR.
@@ -71,6 +72,18 @@ impl Board {
     /// Whether it starts from its card.
     pub fn starts_from_card(&self) -> bool {
         self.description.start == description::Start::Card
+    }
+
+    /// Whether the PL is configured. On a board that starts behind the boot loader, it is with what is described.
+    pub(super) fn has_logic(&self) -> bool {
+        !self.starts_from_card()
+            || self.blocks.iter().any(|block| matches!(&block.chip, Chip::Devcfg(devcfg) if devcfg.is_configured()))
+    }
+
+    /// What passes between processing system and PL.
+    pub(super) fn level_shifters(&self) -> LevelShifters {
+        let shifters = self.slcr.level_shifters();
+        if self.has_logic() { shifters } else { LevelShifters { to_logic: false, from_logic: false } }
     }
 
     /// Where memory is now.
