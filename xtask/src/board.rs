@@ -36,22 +36,14 @@ pub(crate) fn start_up(configured: bool) -> Result<Vec<Preset>, SetupError> {
 
 #[cfg(test)]
 mod tests {
+    use models::Width;
     use models::board::{Board, Description};
-    use models::{Memory, Width};
+    use models::memory::NoMemory;
 
     use super::*;
 
     #[test]
     fn the_board_runs_at_its_rates_and_drives_its_led() {
-        struct Nothing;
-        impl Memory for Nothing {
-            fn read(&mut self, address: u32, _: &mut [u8]) -> Result<(), models::BusError> {
-                Err(models::BusError { address })
-            }
-            fn write(&mut self, address: u32, _: &[u8]) -> Result<(), models::BusError> {
-                Err(models::BusError { address })
-            }
-        }
         let description = Description { preset: start_up(true).unwrap(), ..Description::default() };
         let mut board = Board::new(&description).unwrap();
         let gpio = board.region("gpio").unwrap();
@@ -63,9 +55,9 @@ mod tests {
         for (offset, value) in [(0x24, 1000), (0x60, 1), (0xC, 0b10)] {
             board.write(ttc, offset, Width::Word, value, 0);
         }
-        board.advance(8_999, &mut Nothing);
+        board.advance(8_999, &mut NoMemory);
         assert_eq!(board.interrupts(ttc), 0);
-        board.advance(9_020, &mut Nothing);
+        board.advance(9_020, &mut NoMemory);
         assert_eq!(board.interrupts(ttc), 1);
         let report = board.report(10_000);
         assert!(report.nets["LD9"].level);

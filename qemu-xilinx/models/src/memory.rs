@@ -1,4 +1,4 @@
-//! Plain memory, for tests.
+//! What devices find on the bus in tests and models: plain memory, or none.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -57,5 +57,19 @@ impl Memory for &Ram {
 
     fn write(&mut self, address: u32, data: &[u8]) -> Result<(), BusError> {
         self.load(address, data)
+    }
+}
+
+/// No memory at any address, for devices that have no business there.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMemory;
+
+impl Memory for NoMemory {
+    fn read(&mut self, address: u32, _: &mut [u8]) -> Result<(), BusError> {
+        Err(BusError { address })
+    }
+
+    fn write(&mut self, address: u32, _: &[u8]) -> Result<(), BusError> {
+        Err(BusError { address })
     }
 }

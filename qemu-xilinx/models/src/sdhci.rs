@@ -21,6 +21,7 @@
 
 use std::collections::VecDeque;
 
+use crate::memory::NoMemory;
 use crate::sdcard::{Card, Lines, Reception, Response};
 use crate::{Device, Memory, Width};
 
@@ -957,19 +958,6 @@ impl Sdhci {
         if self.buffer.len() >= self.length() as usize {
             self.await_write(now);
         }
-    }
-}
-
-/// Nothing to read or write.
-struct NoMemory;
-
-impl Memory for NoMemory {
-    fn read(&mut self, address: u32, _: &mut [u8]) -> Result<(), crate::BusError> {
-        Err(crate::BusError { address })
-    }
-
-    fn write(&mut self, address: u32, _: &[u8]) -> Result<(), crate::BusError> {
-        Err(crate::BusError { address })
     }
 }
 

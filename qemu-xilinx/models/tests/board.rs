@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use zelkova_models::Width;
 use zelkova_models::board::description::{BusPins, Preset};
 use zelkova_models::board::{
     Bitstream, Board, Command, Description, DescriptionError, Event, Fabric, History, Pattern, Reply,
 };
-use zelkova_models::{BusError, Memory, Width};
+use zelkova_models::memory::NoMemory;
 
 /// SLCR offsets (UG585 appendix B.28).
 const UNLOCK: u32 = 0x8;
@@ -23,18 +24,6 @@ const GPIO: u32 = 0x600;
 const I2C: u32 = 0x640;
 const TRISTATE: u32 = 1;
 const PULL_UP: u32 = 1 << 12;
-
-struct Nothing;
-
-impl Memory for Nothing {
-    fn read(&mut self, address: u32, _: &mut [u8]) -> Result<(), BusError> {
-        Err(BusError { address })
-    }
-
-    fn write(&mut self, address: u32, _: &[u8]) -> Result<(), BusError> {
-        Err(BusError { address })
-    }
-}
 
 /// A board and its time in nanoseconds.
 struct Bench {
@@ -53,19 +42,19 @@ impl Bench {
 
     fn write(&mut self, region: &str, offset: u32, value: u32) {
         self.now += 100;
-        self.board.advance(self.now, &mut Nothing);
+        self.board.advance(self.now, &mut NoMemory);
         self.board.write(self.region(region), offset, Width::Word, value, self.now);
     }
 
     fn read(&mut self, region: &str, offset: u32) -> u32 {
         self.now += 100;
-        self.board.advance(self.now, &mut Nothing);
+        self.board.advance(self.now, &mut NoMemory);
         self.board.read(self.region(region), offset, Width::Word, self.now)
     }
 
     fn wait(&mut self, nanoseconds: u64) {
         self.now += nanoseconds;
-        self.board.advance(self.now, &mut Nothing);
+        self.board.advance(self.now, &mut NoMemory);
     }
 
     fn command(&mut self, text: &str) -> Reply {

@@ -2,23 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // All of this is a test.
 
+use zelkova_models::Width;
 use zelkova_models::bitstream;
 use zelkova_models::board::description::{BitstreamName, Start};
 use zelkova_models::board::{Bitstream, Board, Description, MemoryMap, Pattern};
+use zelkova_models::memory::{NoMemory, Ram};
 use zelkova_models::sdcard::SparseMedia;
-use zelkova_models::{BusError, Memory, Width};
-
-struct Nothing;
-
-impl Memory for Nothing {
-    fn read(&mut self, address: u32, _: &mut [u8]) -> Result<(), BusError> {
-        Err(BusError { address })
-    }
-
-    fn write(&mut self, address: u32, _: &[u8]) -> Result<(), BusError> {
-        Err(BusError { address })
-    }
-}
 
 fn board() -> Board {
     Board::new(&Description { start: Start::Card, ..Description::default() }).unwrap()
@@ -61,8 +50,8 @@ fn memory_comes_as_software_asks_for_it() {
     write(&mut board, "ddrc", 0x000, 0x81, 0);
     assert!(!board.memory_map().answers, "it takes its time");
     let at = board.next_event().unwrap();
-    board.advance(at, &mut Nothing);
-    board.advance(at + 100_000_000, &mut Nothing);
+    board.advance(at, &mut NoMemory);
+    board.advance(at + 100_000_000, &mut NoMemory);
     assert_eq!(board.memory_map(), MemoryMap::BOOTED);
     board.reset(at + 100_000_000);
     assert_eq!(board.memory_map(), nothing);
@@ -124,18 +113,6 @@ fn using_memory_that_is_not_there_is_complained_about() {
 
 #[test]
 fn what_is_in_the_logic_is_there_once_that_is_configured() {
-    struct Words(Vec<u8>);
-    impl Memory for Words {
-        fn read(&mut self, address: u32, data: &mut [u8]) -> Result<(), BusError> {
-            let start = address as usize;
-            data.copy_from_slice(self.0.get(start..start + data.len()).ok_or(BusError { address })?);
-            Ok(())
-        }
-
-        fn write(&mut self, address: u32, _: &[u8]) -> Result<(), BusError> {
-            Err(BusError { address })
-        }
-    }
     let bitstream = Bitstream::Named(BitstreamName::Axi);
     let mut board = Board::new(&Description { start: Start::Card, bitstream, ..Description::default() }).unwrap();
     board.command(&"pin SW0 = high".parse().unwrap(), 0).unwrap();
@@ -143,18 +120,19 @@ fn what_is_in_the_logic_is_there_once_that_is_configured() {
     assert_eq!(read(&mut board, switches, 0), 0);
     assert_eq!(board.complaints(), [format!("{switches}: a read at 0x000 while the PL is not configured")]);
     let words = bitstream::minimal(bitstream::IDCODE_7Z020, 100);
-    let mut memory = Words(words.iter().flat_map(|word| word.to_le_bytes()).collect());
+    let memory = Ram::new(0, words.len() as u32 * 4);
+    memory.load(0, &words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
     // PROG_B low and high again, then the bitstream.
     for (now, value) in [(0, 0x4C00_607F), (1, 0x0C00_607F), (100_000, 0x4C00_607F)] {
-        board.advance(now, &mut memory);
+        board.advance(now, &mut &memory);
         write(&mut board, "devcfg", 0x00, value, now);
     }
-    board.advance(1_000_000, &mut memory);
+    board.advance(1_000_000, &mut &memory);
     write(&mut board, "devcfg", 0x80, 0, 1_000_000);
     for (offset, value) in [(0x18, 1), (0x1C, u32::MAX), (0x20, words.len() as u32), (0x24, 0)] {
         write(&mut board, "devcfg", offset, value, 1_000_000);
     }
-    board.advance(10_000_000, &mut memory);
+    board.advance(10_000_000, &mut &memory);
     assert_eq!(read(&mut board, switches, 0), 1);
     assert!(board.complaints().is_empty());
 }

@@ -48,13 +48,14 @@ use crate::devcfg::Devcfg;
 use crate::gpio::{EMIO, Gpio};
 use crate::i2c::{self, Bus, Controller, Fault, Kind};
 use crate::l2cc::L2cc;
+use crate::memory::NoMemory;
 use crate::scu::Scu;
 use crate::sdhci::Sdhci;
 use crate::slcr::{self, Function, Gate, Slcr};
 use crate::ttc::Ttc;
 use crate::vdma::Vdma;
 use crate::video::{Frame, Sink, adv7511};
-use crate::{BusError, Device, Drive, Memory, Width};
+use crate::{Device, Drive, Memory, Width};
 use description::{EMIO_PINS, FABRIC, MIO_PINS};
 use nets::{Nets, Pull, emio};
 
@@ -181,19 +182,6 @@ struct Line {
     /// The controller has the bus; else the bus is in `other`, and the controller has an empty one.
     connected: bool,
     other: Bus,
-}
-
-/// The memory of a device that needs none.
-struct NoMemory;
-
-impl Memory for NoMemory {
-    fn read(&mut self, address: u32, _data: &mut [u8]) -> Result<(), BusError> {
-        Err(BusError { address })
-    }
-
-    fn write(&mut self, address: u32, _data: &[u8]) -> Result<(), BusError> {
-        Err(BusError { address })
-    }
 }
 
 /// A command that will be executed.
