@@ -84,12 +84,6 @@ fn read(bus: &mut Bus, address: u8) -> Result<[u8; BYTES], I2cError> {
     Ok(bytes)
 }
 
-fn kill(plan: &mut Plan<'_, COMPONENTS>, name: &str) -> Result<(), Error> {
-    let driver = plan.component(name)?;
-    driver.version = driver.version.wrapping_add(1);
-    plan.submit()
-}
-
 struct System {
     pins: Pins,
     bus: Bus,
@@ -104,7 +98,7 @@ impl System {
             let mut transfer = pin!(embedded_hal_async::i2c::I2c::read(&mut *self.bus, config.eeprom, &mut bytes));
             match transfer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Pending => {
-                    kill(plan, &config.i2c)?;
+                    plan.restart(&config.i2c)?;
                     block_on(transfer)
                 }
                 Poll::Ready(result) => result,
@@ -129,7 +123,7 @@ impl System {
     fn lose_pins(mut self, plan: &mut Plan<'_, COMPONENTS>, config: &Config) -> Result<Self, Error> {
         let mask = self.pins.info()?.outputs;
         self.pins.direct(mask, mask, mask)?;
-        kill(plan, &config.gpio)?;
+        plan.restart(&config.gpio)?;
         let result = self.pins.write(mask, 0);
         if result != Err(Error::Gone) {
             log!("wrong: the driver was killed, and the write ended with {result:?}");

@@ -105,9 +105,7 @@ impl Card<'_> {
             device.read(block, MAX_REQUEST, part * PART, part)?;
         }
         device.start()?;
-        let driver = self.plan.component(&self.config.driver)?;
-        driver.version = driver.version.wrapping_add(1);
-        self.plan.submit()?;
+        self.plan.restart(&self.config.driver)?;
         self.killed += 1;
         let device = self.device()?;
         // A request may have been completed before the driver died; the last one cannot have been.

@@ -44,6 +44,16 @@ impl<'a, const N: usize> Plan<'a, N> {
         self.entries.iter_mut().find(|entry| entry.component.name == name).ok_or(Error::NotFound)
     }
 
+    /// Has init end the component of that name, whatever it is doing, and start it again: with another version it is another one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: there is no such component; those of [`submit`](Self::submit).
+    pub fn restart(&mut self, name: &str) -> Result<(), Error> {
+        let component = self.component(name)?;
+        component.version = component.version.wrapping_add(1);
+        self.submit()
+    }
+
     /// Lets init apply the description as it is now.
     ///
     /// # Errors

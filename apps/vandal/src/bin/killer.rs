@@ -5,13 +5,10 @@
 //! next instance. Who stops the engine is the device manager, before any of the memory is given back.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use component::screen::Screen;
 use component::{Env, Error, Rom, log};
-use embedded_graphics::pixelcolor::Rgb888;
-use embedded_graphics::prelude::*;
 use init::manage::Plan;
 use serde::Deserialize;
-use session::framebuffer::Area;
+use zelkova_vandal::in_mid_frame;
 
 component::entry!(run);
 
@@ -20,13 +17,10 @@ component::entry!(run);
 #[global_allocator]
 static MEMORY: component::heap::ComponentHeap = component::heap::ComponentHeap::empty();
 
-const RAM: u32 = 5 << 20;
 /// Components of the system.
 const COMPONENTS: usize = 8;
 /// Frames that the picture is seen before the driver is killed.
 const FRAMES: u32 = 2;
-/// Times that the hidden picture is drawn while the beam goes down the shown one.
-const DRAWINGS: u32 = 6;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,21 +37,8 @@ fn run(env: Env) -> Result<(), Error> {
     let mut plan = Plan::<COMPONENTS>::new(&rom)?;
     let mut gone = 0;
     for _ in 0..config.times {
-        let mut screen = Screen::open(2, RAM)?;
-        for _ in 0..screen.info().buffers {
-            // Drawing into memory does not fail.
-            let Ok(()) = screen.frame().clear(Rgb888::RED);
-            screen.present(Area::default())?;
-        }
-        for _ in 0..FRAMES {
-            screen.server().sync()?;
-        }
-        for _ in 0..DRAWINGS {
-            let Ok(()) = screen.frame().clear(Rgb888::RED);
-        }
-        let driver = plan.component(&config.driver)?;
-        driver.version = driver.version.wrapping_add(1);
-        plan.submit()?;
+        let screen = in_mid_frame(FRAMES)?;
+        plan.restart(&config.driver)?;
         match screen.server().sync() {
             Err(Error::Gone) => gone += 1,
             Err(error) => log!("wrong: the driver was killed, and the error is: {error}"),
