@@ -14,12 +14,13 @@
 
 use heapless::Vec;
 use session::capture::{BUFFERS, Client, Info};
-use session::core::{CACHE_INVALIDATE, WRITE};
+use session::core::CACHE_INVALIDATE;
 use session::{Error, Service};
 
 use crate::cap::Capability;
 use crate::env::{Open, Session, open};
-use crate::platform::{Attached, Dataspace, Domain};
+use crate::platform::{Attached, Domain};
+use crate::screen::attach_buffers;
 
 /// Capabilities of a session.
 const CAPS: u32 = 8 * (BUFFERS + 1);
@@ -82,15 +83,7 @@ impl Camera {
 
 fn attach(server: &Client<Capability>) -> Result<(Info, Vec<Attached, { BUFFERS as usize }>), Error> {
     let info = server.info()?;
-    let mut buffers = Vec::new();
-    for index in 0..BUFFERS {
-        let memory = Dataspace::from_capability(server.buffer(index)?)?;
-        let attached = Attached::new(&memory, WRITE, None)?;
-        if attached.bytes() < info.bytes() as usize {
-            return Err(Error::Invalid);
-        }
-        buffers.push(attached).map_err(|_| Error::Invalid)?;
-    }
+    let buffers = attach_buffers(BUFFERS, info.bytes(), |index| server.buffer(index))?;
     Ok((info, buffers))
 }
 

@@ -152,20 +152,30 @@ impl Screen {
 
 fn attach(server: &Client<Capability>) -> Result<(Info, Vec<Attached, { MAX_BUFFERS as usize }>), Error> {
     let info = server.info()?;
-    let mut buffers = Vec::new();
-    for index in 0..info.buffers {
-        // The attachment keeps the memory mapped; the server keeps it alive.
-        let memory = Dataspace::from_capability(server.buffer(index)?)?;
-        let attached = Attached::new(&memory, WRITE, None)?;
-        if attached.bytes() < info.bytes() as usize {
-            return Err(Error::Invalid);
-        }
-        buffers.push(attached).map_err(|_| Error::Invalid)?;
-    }
+    let buffers = attach_buffers(info.buffers, info.bytes(), |index| server.buffer(index))?;
     if buffers.len() < 2 {
         return Err(Error::Invalid);
     }
     Ok((info, buffers))
+}
+
+/// Attaches `count` buffers of at least `bytes` bytes each, whose dataspaces come from `buffer`. The attachment keeps the memory mapped; the server keeps it
+/// alive.
+pub(crate) fn attach_buffers<const N: usize>(
+    count: u32,
+    bytes: u32,
+    buffer: impl Fn(u32) -> Result<Capability, Error>,
+) -> Result<Vec<Attached, N>, Error> {
+    let mut buffers = Vec::new();
+    for index in 0..count {
+        let memory = Dataspace::from_capability(buffer(index)?)?;
+        let attached = Attached::new(&memory, WRITE, None)?;
+        if attached.bytes() < bytes as usize {
+            return Err(Error::Invalid);
+        }
+        buffers.push(attached).map_err(|_| Error::Invalid)?;
+    }
+    Ok(buffers)
 }
 
 /// A picture that is being drawn.
