@@ -9,6 +9,7 @@ mod board;
 mod configs;
 mod diagnostic;
 mod drill;
+mod files;
 mod flash;
 mod image;
 mod kernels;

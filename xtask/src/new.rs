@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::files::write_if_changed;
 use crate::progress::Step;
 use crate::workspace::{Workspace, cargo};
 
@@ -174,11 +175,11 @@ pub(crate) fn make(workspace: &Workspace, kind: Kind, name: &str) -> anyhow::Res
         } else {
             folder.join(path)
         };
-        write(root, &path, &names.replace(template))?;
+        write_if_changed(&root.join(&path), names.replace(template).as_bytes())?;
         made.files.push(path);
     }
     for (path, text) in changes {
-        write(root, Path::new(path), &text)?;
+        write_if_changed(&root.join(path), text.as_bytes())?;
         made.changed.push(path.into());
     }
     let mut rustfmt = cargo();
@@ -246,14 +247,6 @@ fn with_dependency(text: &str, name: &str) -> anyhow::Result<String> {
 
 fn read(root: &Path, path: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(root.join(path)).with_context(|| path.to_owned())
-}
-
-fn write(root: &Path, path: &Path, text: &str) -> anyhow::Result<()> {
-    let file = root.join(path);
-    if let Some(parent) = file.parent() {
-        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
-    }
-    std::fs::write(&file, text).with_context(|| file.display().to_string())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use kernel::{Configuration, Prefix};
 use loader::pack::{Inputs, pack};
 use sha2::{Digest, Sha256};
 
+use crate::files::{read, write_if_changed};
 use crate::progress::Step;
 use crate::scenario::{Goals, Scenario};
 use crate::setup::Toolchain;
@@ -247,16 +248,4 @@ fn quiet(command: &mut Command) -> anyhow::Result<()> {
     let output = command.output().with_context(|| format!("cannot start {program}"))?;
     anyhow::ensure!(output.status.success(), "{program} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| path.display().to_string())
-}
-
-/// Leaves a file alone that has the right contents, for those who watch its time stamp.
-fn write_if_changed(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
-    if std::fs::read(path).is_ok_and(|old| old == contents) {
-        return Ok(());
-    }
-    std::fs::write(path, contents).with_context(|| path.display().to_string())
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, ensure};
 
+use crate::files::{read, write_if_changed};
 use crate::workspace::Workspace;
 
 /// Copies what belongs to the tree of `workspace` to a folder of this `name` in the target folder, lets `change` change the
@@ -35,7 +36,7 @@ pub(crate) fn copy(
         wanted.remove(Path::new(".cargo/config.toml"));
     }
     for path in &wanted {
-        replace(&root.join(path), &read(&workspace.root.join(path))?)?;
+        write_if_changed(&root.join(path), &read(&workspace.root.join(path))?)?;
     }
     for File { path, .. } in &before {
         if path.strip_prefix(&root).is_ok_and(|path| !wanted.contains(path)) {
@@ -96,18 +97,4 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| path.display().to_string())
-}
-
-fn replace(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
-    if std::fs::read(path).is_ok_and(|old| old == contents) {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
-    }
-    std::fs::write(path, contents).with_context(|| path.display().to_string())
 }

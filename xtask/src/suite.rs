@@ -38,10 +38,10 @@ pub(crate) fn run(
     if kernel.prefix.is_some() {
         // One that cannot be used is refused at once.
         kernel.prefix(workspace)?;
-        let left_out = COMMANDS.map(|(name, _)| name).join(", ");
+        let left_out = COMMANDS.map(|(name, ..)| name).join(", ");
         println!("left out, being the same with every kernel: {left_out}, {NEW}, boot");
     } else {
-        suite.commands(workspace);
+        suite.commands(workspace, None);
         suite.item(NEW, || begin(workspace, &kernel.prefix(workspace).map_err(|error| format!("{error:#}"))?));
     }
     if let Some(program) = filter.filter(|filter| workspace.package(filter).is_some()) {
@@ -93,12 +93,12 @@ pub(crate) fn run(
     Ok(if suite.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// What Cargo checks without a kernel, and how it is told to.
-const COMMANDS: [(&str, &[&str]); 4] = [
-    ("rustfmt", &["fmt", "--all", "--check", "--", "--color", "never"]),
-    ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-    ("rustdoc", &["doc", "--workspace", "--no-deps"]),
-    ("host tests", &["test", "--workspace", "--no-fail-fast"]),
+/// What Cargo checks without a kernel: its command, that for all packages, and what comes behind the packages.
+const COMMANDS: [(&str, &str, &str, &[&str]); 4] = [
+    ("rustfmt", "fmt", "--all", &["--check", "--", "--color", "never"]),
+    ("clippy", "clippy", "--workspace", &["--all-targets", "--", "-D", "warnings"]),
+    ("rustdoc", "doc", "--workspace", &["--no-deps"]),
+    ("host tests", "test", "--workspace", &["--no-fail-fast"]),
 ];
 
 /// What is made by `cargo xtask new`.
@@ -139,40 +139,30 @@ impl Suite<'_> {
         }
     }
 
-    /// What Cargo checks on this machine.
-    fn commands(&mut self, workspace: &Workspace) {
-        for (name, arguments) in COMMANDS {
-            self.item(name, || {
-                let mut command = cargo();
-                command.args(arguments).current_dir(&workspace.root);
-                if name == "rustdoc" {
-                    command.env("RUSTDOCFLAGS", "-D warnings");
-                }
-                quietly(name, &mut command)
-            });
-        }
-    }
-
-    /// What Cargo checks of the package of one program.
-    fn program(&mut self, workspace: &Workspace, pipeline: &Pipeline<'_>, program: &str) {
-        let Some(package) = workspace.package(program) else { return };
-        let items: [(&str, &[&str], &[&str]); 4] = [
-            ("rustfmt", &["fmt"], &["--check", "--", "--color", "never"]),
-            ("clippy", &["clippy"], &["--all-targets", "--", "-D", "warnings"]),
-            ("rustdoc", &["doc"], &["--no-deps"]),
-            ("host tests", &["test"], &["--no-fail-fast"]),
-        ];
-        for (what, before, behind) in items {
-            let name = format!("{what} of {program}");
+    /// What Cargo checks on this machine: of the package of one program, or of all.
+    fn commands(&mut self, workspace: &Workspace, program: Option<(&str, &str)>) {
+        for (what, subcommand, all, behind) in COMMANDS {
+            let name = program.map_or_else(|| what.to_owned(), |(program, _)| format!("{what} of {program}"));
             self.item(&name, || {
                 let mut command = cargo();
-                command.args(before).args(["--package", package]).args(behind).current_dir(&workspace.root);
-                if what == "rustdoc" {
+                command.arg(subcommand).current_dir(&workspace.root);
+                match program {
+                    Some((_, package)) => command.args(["--package", package]),
+                    None => command.arg(all),
+                };
+                command.args(behind);
+                if subcommand == "doc" {
                     command.env("RUSTDOCFLAGS", "-D warnings");
                 }
                 quietly(&name, &mut command)
             });
         }
+    }
+
+    /// All checks of the package of one program.
+    fn program(&mut self, workspace: &Workspace, pipeline: &Pipeline<'_>, program: &str) {
+        let Some(package) = workspace.package(program) else { return };
+        self.commands(workspace, Some((program, package)));
         let name = format!("{CLIPPY_TARGET}, {program}");
         self.item(&name, || {
             let mut command = pipeline.cargo("clippy");
