@@ -19,8 +19,7 @@
 //!
 //! `pins` are the multiplexed pins (MIO) that a client may connect and set up. Several clients may have the same pin: whoever asked last has it.
 //!
-//! `rates` says what clock a device really has where the registers do not tell, as on the emulated
-//! board.
+//! `rates` says what clock a device really has where the registers do not tell.
 
 use core::fmt;
 use core::num::NonZeroU32;
