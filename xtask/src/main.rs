@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use harness::board::Watch;
 use harness::judge::Pattern;
 
 use crate::pipeline::{Kernel, Pipeline};
@@ -110,6 +111,10 @@ struct Run {
     /// Save what is on the display at the end, or was last, as a PNG
     #[arg(long, value_name = "FILE")]
     screenshot: Option<PathBuf>,
+    /// Watch the display: in a `window`; through `vnc`, on port 5900 of this machine; or through `vnc=HOST:N`, on port 5900 + N, without a
+    /// password; or through `vnc=unix:SOCKET`. It closes when the run ends
+    #[arg(long, value_name = "WHERE")]
+    display: Option<Watch>,
     /// Copy the console to this file
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -283,6 +288,8 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
     if run.from_card.is_some() {
         scenario.rules.failure.push(Pattern::new(run::GAVE_UP));
     }
+    let has_display = scenario.devices.bitstream.fabric().video.is_some_and(|video| video.display.is_some());
+    anyhow::ensure!(has_display || run.display.is_none(), "--display: the board of `{}` has no display", scenario.name);
     let toolchain = setup::ensure(run.common.qemu.is_some())?;
     let pipeline = Pipeline::new(&workspace, toolchain, run.common.kernel().prefix(&workspace)?);
     let built = match &run.from_card {
@@ -304,6 +311,7 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
         log: run.log.clone(),
         control: run.control.clone(),
         screenshot: run.screenshot.clone(),
+        watch: run.display.clone(),
     };
     if let Some(control) = &run.control {
         eprintln!("zelkova: commands (for instance `pin PB1 = high`): socat - UNIX-CONNECT:{}", control.display());

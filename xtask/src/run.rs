@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use harness::backtrace::Backtraces;
-use harness::board::{Board, Devices, Outcome, Plugin, Start};
+use harness::board::{Board, Devices, Outcome, Plugin, Start, Watch};
 use harness::card;
 use harness::emulator_log::AllowList;
 use harness::judge::{Pattern, Verdict};
@@ -51,6 +51,8 @@ pub(crate) struct Options {
     pub(crate) control: Option<PathBuf>,
     /// Where the picture that is on the display at the end, or was last, is copied to.
     pub(crate) screenshot: Option<PathBuf>,
+    /// Where the display can be watched.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// What came out of a run.
@@ -155,6 +157,7 @@ impl<'a> Built<'a> {
                     report: file("report.json"),
                     screenshot: Some(file("screen.png")),
                     control: options.control.clone(),
+                    watch: options.watch.clone(),
                 }),
             }),
             icount: scenario.deterministic.then(|| ICOUNT.to_owned()),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::str::FromStr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -85,6 +86,58 @@ pub struct Devices {
     pub screenshot: Option<PathBuf>,
     /// A Unix socket that takes commands, if one is wanted.
     pub control: Option<PathBuf>,
+    /// Where the display can be watched meanwhile, if anywhere. The board must have one.
+    pub watch: Option<Watch>,
+}
+
+/// Where the display can be watched while the board runs.
+///
+/// As text: `window`; `vnc`, which is `vnc=127.0.0.1:0`; `vnc=HOST:N`; `vnc=unix:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// In a window of the emulator (GTK; Debian has it in the package `qemu-system-gui`). Closing it ends the emulator.
+    Window,
+    /// Through a VNC server of the emulator, without a password: `HOST:N` for the TCP port 5900 + N, or `unix:PATH` for a Unix socket.
+    Vnc(String),
+}
+
+/// Not where a display can be watched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is none of `window`, `vnc`, `vnc=HOST:N` for the TCP port 5900 + N, and `vnc=unix:PATH`")]
+pub struct WatchError(String);
+
+/// The highest display number whose port exists.
+const LAST_DISPLAY: u16 = u16::MAX - 5900;
+
+impl FromStr for Watch {
+    type Err = WatchError;
+
+    fn from_str(text: &str) -> Result<Self, WatchError> {
+        let wrong = || WatchError(text.to_owned());
+        match text {
+            "window" => return Ok(Self::Window),
+            "vnc" => return Ok(Self::Vnc("127.0.0.1:0".to_owned())),
+            _ => {}
+        }
+        let address = text.strip_prefix("vnc=").ok_or_else(wrong)?;
+        let (host, rest) = address.rsplit_once(':').ok_or_else(wrong)?;
+        let is_right = match address.strip_prefix("unix:") {
+            Some(path) => !path.is_empty(),
+            None => !host.is_empty() && rest.parse::<u16>().is_ok_and(|number| number <= LAST_DISPLAY),
+        };
+        if is_right { Ok(Self::Vnc(address.to_owned())) } else { Err(wrong()) }
+    }
+}
+
+impl Watch {
+    /// The emulator's `-display` option.
+    fn option(watch: Option<&Self>) -> std::ffi::OsString {
+        match watch {
+            None => "none".into(),
+            Some(Self::Window) => "gtk".into(),
+            Some(Self::Vnc(address)) => option("vnc=", Path::new(address), ""),
+        }
+    }
 }
 
 /// What the emulator starts.
@@ -149,7 +202,9 @@ impl Board {
         let mut command = Command::new(&self.qemu);
         command.args(["-M", "xilinx-zynq-a9", "-m", "512M", "-smp", "1"]);
         command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
-        command.args(["-display", "none", "-monitor", "none", "-serial", "null"]);
+        let watch = self.plugin.as_ref().and_then(|plugin| plugin.devices.as_ref()?.watch.as_ref());
+        command.arg("-display").arg(Watch::option(watch));
+        command.args(["-monitor", "none", "-serial", "null"]);
         command.args(["-serial", "stdio"]);
         command.arg("-qmp").arg(option("unix:", qmp, ",server=on,wait=off"));
         command.args(["-d", "unimp,guest_errors"]).arg("-D").arg(&self.log);
@@ -181,6 +236,9 @@ impl Board {
                 if let Some(path) = path {
                     argument.push(option(name, path, ""));
                 }
+            }
+            if watch.is_some() {
+                argument.push(",display=on");
             }
             command.arg("-plugin").arg(argument);
         }
@@ -455,6 +513,24 @@ mod tests {
         drop(sender);
         let lengths: Vec<_> = receiver.iter().map(|line| line.len()).collect();
         assert_eq!(lengths, [LINE_LIMIT, LINE_LIMIT, 1]);
+    }
+
+    #[test]
+    fn a_display_can_be_watched_in_a_window_or_by_vnc() {
+        let option = |text: &str| text.parse().map(|watch| Watch::option(Some(&watch)).into_string().unwrap());
+        for (text, expected) in [
+            ("window", "gtk"),
+            ("vnc", "vnc=127.0.0.1:0"),
+            ("vnc=0.0.0.0:59635", "vnc=0.0.0.0:59635"),
+            ("vnc=[::1]:2", "vnc=[::1]:2"),
+            ("vnc=unix:/a,b", "vnc=unix:/a,,b"),
+        ] {
+            assert_eq!(option(text), Ok(expected.to_owned()));
+        }
+        for text in ["", "gtk", "vnc=", "vnc=host", "vnc=:1", "vnc=host:59636", "vnc=host:one", "vnc=unix:"] {
+            assert_eq!(option(text), Err(WatchError(text.to_owned())));
+        }
+        assert_eq!(Watch::option(None), "none");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use models::video::Frame;
 use models::{BusError, Memory, Width};
 
 use crate::control::Control;
-use crate::ffi::Machine;
+use crate::ffi::{Machine, Screen};
 use crate::power_on::{CardFile, Places};
 
 /// The transmit FIFO of UART1, the board's console (UG585 register `TX_RX_FIFO0`).
@@ -32,6 +32,15 @@ pub(crate) struct Options {
     pub(crate) report: Option<PathBuf>,
     /// Where the picture on the display goes.
     pub(crate) screenshot: Option<PathBuf>,
+    /// The display is shown on a screen of the emulator.
+    pub(crate) display: bool,
+}
+
+/// A screen that shows the display.
+struct Shown {
+    screen: Screen,
+    /// The number of the frame that it shows.
+    frame: Option<u64>,
 }
 
 struct Devices {
@@ -45,6 +54,9 @@ struct Devices {
     control: Option<Control>,
     report: Option<PathBuf>,
     screenshot: Option<PathBuf>,
+    /// The display is to be shown.
+    display: bool,
+    shown: Option<Shown>,
 }
 
 static DEVICES: Mutex<Option<Devices>> = Mutex::new(None);
@@ -65,9 +77,9 @@ fn with<T>(f: impl FnOnce(&mut Devices) -> T) -> Option<T> {
 /// A message for the user.
 pub(crate) fn install(options: &Options) -> Result<(), String> {
     let Some(path) = &options.board else {
-        return match (&options.card, &options.control, &options.report, &options.screenshot) {
-            (None, None, None, None) => Ok(()),
-            _ => Err("card=, control=, report= and screenshot= need board=FILE".to_owned()),
+        return match (&options.card, &options.control, &options.report, &options.screenshot, options.display) {
+            (None, None, None, None, false) => Ok(()),
+            _ => Err("card=, control=, report=, screenshot= and display= need board=FILE".to_owned()),
         };
     };
     let mut board = read_board(path).map_err(|why| format!("{}: {why}", path.display()))?;
@@ -77,6 +89,9 @@ pub(crate) fn install(options: &Options) -> Result<(), String> {
         }
         let card = CardFile::open(path)?;
         board.insert(Box::new(card)).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    if options.display && !board.has_display() {
+        return Err("display= needs a board that has a display".to_owned());
     }
     let machine = Machine::find()?;
     let control = options.control.as_deref().map(Control::listen).transpose()?;
@@ -91,6 +106,8 @@ pub(crate) fn install(options: &Options) -> Result<(), String> {
         control,
         report: options.report.clone(),
         screenshot: options.screenshot.clone(),
+        display: options.display,
+        shown: None,
     };
     *DEVICES.lock().map_err(|error| error.to_string())? = Some(devices);
     machine.when_ready();
@@ -178,6 +195,9 @@ pub(crate) fn ready() {
         if let Some(control) = &devices.control {
             control.start(devices.machine);
         }
+        if devices.display {
+            devices.shown = Some(Shown { screen: Screen::open()?, frame: None });
+        }
         devices.settle();
         Ok::<(), String>(())
     });
@@ -258,6 +278,22 @@ pub(crate) fn input(file: i32) {
             control.input(file, devices.machine, |command| devices.board.command(command, now));
         }
         devices.settle();
+    });
+}
+
+/// Somebody looks at the emulator's screen. The board does not notice.
+pub(crate) fn look() {
+    with(|devices| {
+        let Some(shown) = &mut devices.shown else { return };
+        let frame = devices.board.screen();
+        let number = frame.map(|frame| frame.sequence);
+        if shown.frame != number {
+            match frame {
+                Some(frame) => shown.screen.show(frame.width, frame.height, frame.colours()),
+                None => shown.screen.blank(),
+            }
+            shown.frame = number;
+        }
     });
 }
 

@@ -12,6 +12,7 @@
 //! | `control=SOCKET` | takes commands for the board at a Unix socket, with `board` |
 //! | `report=FILE` | writes what is known of the board at the end to FILE (JSON), with `board` |
 //! | `screenshot=FILE` | writes what is on the display at the end, or was last, to FILE (PNG), with `board` |
+//! | `display=on` | shows the display on a screen of the emulator, for its windows, VNC and QMP's `screendump`, with `board` |
 //!
 //! **Devices.** When the machine is complete, each register block of the board is laid over whatever the stock machine has there. Accesses go to the
 //! models with the virtual time; the models' interrupt lines go to the interrupt controller's inputs, their next event to a timer on the virtual
@@ -81,6 +82,10 @@ impl Options {
     fn parse(arguments: &[String]) -> Result<Self, String> {
         let mut options = Self::default();
         for argument in arguments {
+            if argument == "display=on" {
+                options.devices.display = true;
+                continue;
+            }
             let place = match argument.split_once('=') {
                 Some(("out", path)) => Some((&mut options.out, path)),
                 Some(("board", path)) => Some((&mut options.devices.board, path)),
@@ -92,7 +97,8 @@ impl Options {
             };
             let Some((place, path)) = place.filter(|(_, path)| !path.is_empty()) else {
                 return Err(format!(
-                    "unknown argument `{argument}`; there are out=FILE, board=FILE, card=FILE, control=SOCKET, report=FILE, screenshot=FILE"
+                    "unknown argument `{argument}`; there are out=FILE, board=FILE, card=FILE, control=SOCKET, report=FILE, screenshot=FILE, \
+                     display=on"
                 ));
             };
             *place = Some(PathBuf::from(path));

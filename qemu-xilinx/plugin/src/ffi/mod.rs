@@ -4,11 +4,13 @@
 
 mod counting;
 mod machine;
+mod screen;
 
 use std::ffi::{CStr, c_char, c_void};
 
 pub(crate) use counting::{Emulator, Instruction};
 pub(crate) use machine::{Machine, Overlay, Watched};
+pub(crate) use screen::Screen;
 
 unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;

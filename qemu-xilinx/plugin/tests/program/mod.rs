@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::board::{Board, Devices, Outcome, Plugin, Start};
+use harness::board::{Board, Devices, Outcome, Plugin, Start, Watch};
 use harness::emulator_log::AllowList;
 use harness::judge::{Pattern, Rules};
 use models::board::Description;
@@ -145,11 +145,16 @@ pub(crate) struct Setup<'a> {
     pub(crate) counts: bool,
     /// The emulated part of the board.
     pub(crate) devices: Option<Description>,
+    /// Where its display can be watched.
+    pub(crate) watch: Option<Watch>,
+    /// Where it takes commands.
+    pub(crate) control: Option<PathBuf>,
 }
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(segments: &'a [(u32, &'a [u32])]) -> Self {
-        Self { segments, icount: None, deadline: 30, qemu: Path::new("qemu-system-arm"), counts: false, devices: None }
+        let qemu = Path::new("qemu-system-arm");
+        Self { segments, icount: None, deadline: 30, qemu, counts: false, devices: None, watch: None, control: None }
     }
 
     pub(crate) fn run(&self) -> Outcome {
@@ -161,7 +166,8 @@ impl<'a> Setup<'a> {
             file: file("board.json"),
             report: file("devices.json"),
             screenshot: None,
-            control: Some(file("control")),
+            control: Some(self.control.clone().unwrap_or_else(|| file("control"))),
+            watch: self.watch.clone(),
         });
         let counts = self.counts.then(|| file("report.json"));
         let board = Board {
