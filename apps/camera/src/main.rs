@@ -1,59 +1,84 @@
-//! Shows what the camera sees: each picture is taken from a Capture session, and copied to the screen of a Framebuffer session.
+//! Holds the camera, and hands its pictures on to one other component.
 //!
-//! Camera and screen have clocks of their own and memory of their own, so this is the place where pictures are copied, a line at a time, and where the two
-//! rates meet: a screen that is slower than the camera loses pictures, a faster one repeats some.
+//! # Theory of operation
+//!
+//! Towards the driver it is the client that has the camera and pays for its buffers; towards its own client it is a capture server. A request for a picture goes
+//! on to the driver, and the answer comes back; the buffers' dataspaces are passed on once. So its client has the camera without the right to it, for as long as this
+//! component likes, and no picture is copied, or mapped here.
+//!
+//! A request waits in the driver until there is a picture, which its deadlines bound; meanwhile this component does nothing else. When the driver is gone it
+//! ends, and its client hears that its session is gone.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use component::camera::Camera;
-use component::mark::{begin, end, interval};
-use component::screen::Screen;
-use component::{Env, Error, log};
+use component::server::{Answer, OpenRequest, Server, Sessions, serve};
+use component::{Account, Capability, Env, Error, log};
 use serde::Deserialize;
-use session::framebuffer::{Area, Statistics};
+use session::Message;
+use session::capture::{CaptureRequest, MAX_HELD};
 
 component::entry!(run);
 
-/// Words of the longest line, and one more.
-const LINE: usize = 2049;
+/// Clients at a time: one has the pictures, and another one hears that it does.
+const SESSIONS: usize = 2;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    /// Pictures to show; 0: no end.
-    #[serde(default)]
-    pictures: u32,
-    /// RAM to donate to each of the two sessions, in bytes.
+    /// RAM to donate to the driver, in bytes.
     ram: u32,
+}
+
+struct Source {
+    camera: Camera,
+    /// Somebody has the pictures.
+    taken: bool,
 }
 
 fn run(env: Env) -> Result<(), Error> {
     let config: Config = env.config()?;
-    let mut camera = Camera::open(config.ram)?;
-    let mut screen = Screen::open(2, config.ram)?;
-    let (from, to) = (camera.info(), screen.info());
-    if from.format != to.format || from.width * from.format.bytes() >= (LINE * size_of::<u32>()) as u32 {
-        log!("the camera's {:?} of {} pixels cannot be shown as {:?}", from.format, from.width, to.format);
-        return Err(Error::Invalid);
-    }
-    log!("{} x {} on {} x {}", from.width, from.height, to.width, to.height);
-    let mut line = [0; LINE];
-    let mut number = 0;
-    let mut lost = 0;
-    while config.pictures == 0 || number < config.pictures {
-        let picture = camera.take()?;
-        lost = picture.lost();
-        begin::<{ interval::DRAW }>();
-        let mut frame = screen.frame();
-        for y in 0..from.height.min(to.height) {
-            frame.store(0, y, picture.line(y, &mut line)?);
+    let camera = Camera::open(config.ram, MAX_HELD)?;
+    let info = camera.info();
+    log!("{} x {}, {} buffers", info.width, info.height, info.buffers);
+    serve::<_, SESSIONS>(&mut Source { camera, taken: false })
+}
+
+impl Server for Source {
+    type Session = ();
+
+    fn open(&mut self, request: &OpenRequest, _: Account) -> Result<(), Error> {
+        // What is held was decided when the buffers were made.
+        if !(1..=MAX_HELD).contains(&request.argument) {
+            return Err(Error::Invalid);
         }
-        end::<{ interval::DRAW }>();
-        screen.present(Area::default())?;
-        number = number.wrapping_add(1);
+        if core::mem::replace(&mut self.taken, true) { Err(Error::Busy) } else { Ok(()) }
     }
-    screen.server().sync()?;
-    let Statistics { errors, recoveries, .. } = screen.statistics()?;
-    log!("{number} pictures shown, {lost} lost, {errors} errors and {recoveries} recoveries of the screen");
-    screen.close()?;
-    camera.close()
+
+    fn close(&mut self, (): ()) {
+        self.taken = false;
+    }
+
+    fn request(&mut self, (): &mut (), message: &Message, received: Option<Capability>) -> Result<Answer, Error> {
+        let server = self.camera.server();
+        let answer = match CaptureRequest::decode(message).ok_or(Error::Invalid)?.0 {
+            CaptureRequest::Info => Ok(Answer::words(&self.camera.info().to_words())),
+            CaptureRequest::Buffer { index } => {
+                let buffer = self.camera.buffer(index).ok_or(Error::NotFound)?;
+                Ok(Answer::capability(buffer.slot(), &[]))
+            }
+            CaptureRequest::Take { wait } => {
+                server.take_counted(wait != 0).map(|(index, lost)| Answer::words(&[0, index, lost]))
+            }
+            CaptureRequest::Connect => {
+                let notification = received.ok_or(Error::Invalid)?;
+                server.connect(notification.slot()).map(|()| Answer::words(&[]))
+            }
+        };
+        if matches!(answer, Err(Error::Gone)) {
+            component::exit(1, "the camera's driver is gone");
+        }
+        answer
+    }
+
+    fn signal(&mut self, _: u32, _: Sessions<'_, ()>) {}
 }

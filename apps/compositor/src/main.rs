@@ -269,6 +269,8 @@ impl Server for Compositor {
                 client.notification = Some(received.ok_or(Error::Invalid)?);
                 Ok(Answer::words(&[]))
             }
+            // Each has buffers of its own: what is shown is put together from them.
+            FramebufferRequest::Import => Err(Error::Invalid),
         }
     }
 

@@ -113,7 +113,7 @@ fn outside(after_ms: u32, times: u32, wanted: Error) -> Result<(), Error> {
 fn inside(camera: bool, enough: u32) -> Result<(), Error> {
     let mut tally = Tally::default();
     let screen = |ram, caps, argument| open(&Open { ram, caps, argument, ..Open::new(Service::Framebuffer) });
-    for buffers in [0, 1, 4, 5, 255, 256, 0x8000_0002, u32::MAX] {
+    for buffers in [1, 4, 5, 255, 256, 0x8000_0002, u32::MAX] {
         tally.expect("buffers", buffers, screen(enough, CAPS, buffers), Error::Invalid);
     }
     tally.expect("too little RAM", 0, screen(4096, CAPS, 2), Error::InsufficientRam);
@@ -186,6 +186,7 @@ fn abuse_screen(screen: &Screen, tally: &mut Tally) -> Result<(), Error> {
         let message = Message::from_words(framebuffer::FLIP, &[first, 0, 0]);
         tally.expect("flip to", first, call(slot, &message, &[]), Error::Invalid);
     }
+    tally.expect("an import beside own buffers", slot, server.import(Account::own().slot()), Error::Invalid);
     // Requests that take nothing are not too short.
     malformed(slot, &[(1, 0), (2, 1), (framebuffer::FLIP, 3), (framebuffer::SYNC, 0), (5, 0)], tally);
     // Capabilities where none belong, and one that is no notification: it is taken, and does nothing.
@@ -202,9 +203,13 @@ fn abuse_screen(screen: &Screen, tally: &mut Tally) -> Result<(), Error> {
 }
 
 fn abuse_camera(tally: &mut Tally) -> Result<(), Error> {
-    let mut session = open(&Open { ram: 2 * RAM, caps: CAPS, ..Open::new(Service::Capture) })?;
+    for held in [0, 3, 0x102, u32::MAX] {
+        let request = Open { ram: 2 * RAM, caps: CAPS, argument: held, ..Open::new(Service::Capture) };
+        tally.expect("pictures held", held, open(&request), Error::Invalid);
+    }
+    let mut session = open(&Open { ram: 2 * RAM, caps: CAPS, argument: 1, ..Open::new(Service::Capture) })?;
     let server: capture::Client<Capability> = capture::Client::new(session.capability.take().ok_or(Error::Invalid)?);
-    for index in [capture::BUFFERS, 0xFF, u32::MAX] {
+    for index in [server.info()?.buffers, 0xFF, u32::MAX] {
         tally.expect("the camera's buffer", index, server.buffer(index), Error::NotFound);
     }
     malformed(server.session().slot(), &[(1, 0), (2, 1), (capture::TAKE, 1)], tally);

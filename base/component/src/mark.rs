@@ -27,6 +27,8 @@ pub mod interval {
     pub const WRITE_BACK: u32 = 41;
     /// Showing it, up to the end of the frame in which it was waited for.
     pub const SHOW: u32 = 42;
+    /// Passing a picture on: from asking for it up to the end of the frame that was shown before it.
+    pub const PASS: u32 = 43;
 }
 
 /// Begins interval `INTERVAL` (0 to 255).

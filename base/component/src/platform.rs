@@ -204,6 +204,15 @@ impl Dataspace {
         self.capability.slot()
     }
 
+    /// Whether `other`, a capability that somebody has passed on, stands for this dataspace.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]: it does not stand for anything of core.
+    pub fn is_same(&self, other: &Capability) -> Result<bool, Error> {
+        let answer = call(self.slot(), &DataspaceRequest::Same.encode(), &[other.slot()])?;
+        Ok(answer.word(0) == Some(1))
+    }
+
     /// The same dataspace, by a capability that only allows reading.
     pub fn read_only(&self) -> Result<Self, Error> {
         let request = DataspaceRequest::Share { flags: 0 };

@@ -152,30 +152,82 @@ impl Screen {
 
 fn attach(server: &Client<Capability>) -> Result<(Info, Vec<Attached, { MAX_BUFFERS as usize }>), Error> {
     let info = server.info()?;
-    let buffers = attach_buffers(info.buffers, info.bytes(), |index| server.buffer(index))?;
+    let mut buffers = Vec::new();
+    for index in 0..info.buffers {
+        // The attachment keeps the memory mapped; the server keeps it alive.
+        let memory = Dataspace::from_capability(server.buffer(index)?)?;
+        let attached = Attached::new(&memory, WRITE, None)?;
+        if attached.bytes() < info.bytes() as usize {
+            return Err(Error::Invalid);
+        }
+        buffers.push(attached).map_err(|_| Error::Invalid)?;
+    }
     if buffers.len() < 2 {
         return Err(Error::Invalid);
     }
     Ok((info, buffers))
 }
 
-/// Attaches `count` buffers of at least `bytes` bytes each, whose dataspaces come from `buffer`. The attachment keeps the memory mapped; the server keeps it
-/// alive.
-pub(crate) fn attach_buffers<const N: usize>(
-    count: u32,
-    bytes: u32,
-    buffer: impl Fn(u32) -> Result<Capability, Error>,
-) -> Result<Vec<Attached, N>, Error> {
-    let mut buffers = Vec::new();
-    for index in 0..count {
-        let memory = Dataspace::from_capability(buffer(index)?)?;
-        let attached = Attached::new(&memory, WRITE, None)?;
-        if attached.bytes() < bytes as usize {
-            return Err(Error::Invalid);
+/// An open session without buffers: a screen for pictures that are there already.
+///
+/// Nothing is mapped, and nothing is written back: who has drawn the pictures, or the camera's engine, has left them in memory.
+#[derive(Debug)]
+pub struct Scanout {
+    info: Info,
+    server: Client<Capability>,
+    session: Session,
+}
+
+impl Scanout {
+    /// Opens a session. It needs no RAM.
+    ///
+    /// # Errors
+    /// [`Error::Busy`]: somebody else has the screen; others as for every session.
+    pub fn open() -> Result<Self, Error> {
+        let mut session = open(&Open { caps: CAPS, ..Open::new(Service::Framebuffer) })?;
+        let server = Client::new(session.capability.take().ok_or(Error::Invalid)?);
+        match server.info() {
+            Ok(info) => Ok(Self { info, server, session }),
+            Err(error) => {
+                drop(server);
+                session.close()?;
+                Err(error)
+            }
         }
-        buffers.push(attached).map_err(|_| Error::Invalid)?;
     }
-    Ok(buffers)
+
+    /// Closes the session; the screen is blank when this returns.
+    pub fn close(self) -> Result<(), Error> {
+        let Self { server, session, .. } = self;
+        drop(server);
+        session.close()
+    }
+
+    /// What the session offers.
+    pub fn info(&self) -> Info {
+        self.info
+    }
+
+    /// The server's side, for [waiting](Client::sync) and [notifications](Client::connect).
+    pub fn server(&self) -> &Client<Capability> {
+        &self.server
+    }
+
+    /// Makes a picture one of this screen's. Returns its number.
+    ///
+    /// # Errors
+    /// As for [`Client::import`].
+    pub fn import(&self, picture: &Dataspace) -> Result<u32, Error> {
+        self.server.import(picture.slot())
+    }
+
+    /// Shows a picture from the next frame on, and returns when the one that was shown before is free.
+    ///
+    /// # Errors
+    /// As for [`Client::flip`].
+    pub fn show(&self, picture: u32) -> Result<(), Error> {
+        self.server.flip(picture, Area::default(), true).map(drop)
+    }
 }
 
 /// A picture that is being drawn.

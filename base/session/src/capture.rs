@@ -2,11 +2,15 @@
 //!
 //! # Theory of operation
 //!
-//! A session has [`BUFFERS`] buffers of the size of a picture, made by the server out of the client's donation. The camera's engine writes them one after the other, and
-//! cannot be made to wait. The client [takes](CaptureRequest::Take) the youngest whole picture; with that it gives the one that it had back. What it has is
-//! not written to, however long it keeps it. Pictures that are not taken in time are lost, and counted.
+//! A session has [`WRITTEN`] buffers of the size of a picture that the camera's engine writes one after the other, as it cannot be made to wait, and one
+//! or two more that the client holds; the session's argument says how many. The server makes them out of the client's donation. The client
+//! [takes](CaptureRequest::Take) the youngest whole picture, and gives the one back that it has held longest. What it holds is not written to, however long
+//! it keeps it. Pictures that are not taken in time are lost, and counted.
 //!
-//! A client that reads through its cache invalidates the lines of a picture that it has taken before it reads.
+//! Who reads pictures holds one. Who shows them holds two, as the one before is on the screen until the next one is.
+//!
+//! A client that reads through its cache invalidates the lines of a picture that it has taken before it reads. A client that only passes pictures on, say to a
+//! [screen](crate::framebuffer::FramebufferRequest::Import), does nothing.
 
 use crate::framebuffer::answer;
 use crate::{Error, Transport, protocol};
@@ -23,7 +27,7 @@ protocol! {
             /// From 0.
             index,
         },
-        /// Gives the picture back that the client has, and takes the youngest one that it has not had. Answer: 0 or an error
+        /// Gives the picture back that the client has held longest, and takes the youngest one that it has not had. Answer: 0 or an error
         /// ([`Error::NotFound`]: there is none), then the number of its buffer, and how many were lost so far.
         Take = 3 {
             /// 1: to be answered only when there is one.
@@ -36,8 +40,12 @@ protocol! {
 
 /// Label of [`CaptureRequest::Take`].
 pub const TAKE: u32 = 3;
-/// Buffers of a session.
-pub const BUFFERS: u32 = 4;
+/// Buffers that the engine writes one after the other.
+pub const WRITTEN: u32 = 3;
+/// Most buffers that the client holds.
+pub const MAX_HELD: u32 = 2;
+/// Most buffers of a session.
+pub const MAX_BUFFERS: u32 = WRITTEN + MAX_HELD;
 
 /// The client's side.
 #[derive(Debug)]
@@ -64,7 +72,7 @@ impl<T: Transport> Client<T> {
         self.0.call_for_cap(&CaptureRequest::Buffer { index }.encode(), &[])?.1.ok_or(Error::Invalid)
     }
 
-    /// Takes the youngest picture, and gives the last one back. Returns the number of its buffer.
+    /// Takes the youngest picture, and gives the one back that was held longest. Returns the number of its buffer.
     ///
     /// # Errors
     /// [`Error::NotFound`]: there is none, without `wait`. [`Error::Device`]: the camera's engine has failed.

@@ -147,6 +147,8 @@ protocol! {
             /// 0 or [`WRITE`].
             flags,
         },
+        /// Caps: another dataspace. Answer: 1 if it is this one, whatever each of the two capabilities allows, else 0.
+        Same = 22,
         /// The next access that waits for a page of a managed dataspace; its pager only. Answer: the page's offset and 1 if it is a write, or no word at all.
         NextFault = 18,
         /// Puts pages of another dataspace of 4096-byte pages into a managed one, in place of what was there, and lets those go on that wait for

@@ -9,6 +9,10 @@
 //!
 //! A client that draws through its cache cleans the lines that it has drawn before it flips.
 //!
+//! A session can also be opened without buffers, to show pictures that are there already. It [imports](FramebufferRequest::Import) the buffers of a
+//! [capture session](crate::capture) of the same server, whoever has that session: the dataspace is the right to show what is in it. Then a
+//! picture gets from the camera to the screen without anybody copying it, or even having it mapped. When the capture session ends, so do its buffers, and the screen is blank.
+//!
 //! The answer to a flip can wait for its end; and the notification that the client has [connected](FramebufferRequest::Connect) is raised at
 //! the end of each frame. Waiting is a call, so that a client whose server dies gets an error and does not wait for ever.
 //!
@@ -42,6 +46,9 @@ protocol! {
         Statistics = 5,
         /// Names the notification that is raised at the end of each frame. Caps: the notification.
         Connect = 6,
+        /// Makes a buffer of a capture session one of this session, which has been opened without any. Caps: its dataspace. Answer: the
+        /// buffer's number for [`Flip`](Self::Flip).
+        Import = 7,
     }
 }
 
@@ -52,7 +59,7 @@ pub const SYNC: u32 = 4;
 /// Bit of [`FramebufferRequest::Flip`]'s first word: wait.
 pub const WAIT: u32 = 1 << 8;
 
-/// Fewest buffers of a session.
+/// Fewest buffers of a session that has its own.
 pub const MIN_BUFFERS: u32 = 2;
 /// Most buffers of a session.
 pub const MAX_BUFFERS: u32 = 3;
@@ -228,7 +235,7 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// [`Error::Busy`]: the last flip is not over. [`Error::Device`]: the engine has failed. [`Error::Invalid`]: there is no such buffer, or the
-    /// area is not on the screen.
+    /// area is not on the screen. [`Error::Gone`]: the capture session that the buffer was imported from has ended.
     #[inline]
     pub fn flip(&self, buffer: u32, damage: Area, wait: bool) -> Result<u32, Error> {
         let [origin, size] = damage.to_words();
@@ -239,7 +246,8 @@ impl<T: Transport> Client<T> {
     /// Waits for the end of a frame. Returns the number of frames so far.
     ///
     /// # Errors
-    /// [`Error::Device`]: the engine has failed.
+    /// [`Error::Device`]: the engine has failed. [`Error::Gone`]: nothing is shown, as nothing has been flipped to since the session was opened without buffers, or
+    /// since what was imported is gone.
     pub fn sync(&self) -> Result<u32, Error> {
         answer(self.0.call_words(SYNC, [0; 4], 0))
     }
@@ -252,6 +260,15 @@ impl<T: Transport> Client<T> {
             }
             _ => Err(Error::Invalid),
         }
+    }
+
+    /// Makes the buffer of a capture session whose dataspace is in slot `dataspace` one of this session. Returns its number.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: it is no buffer of a camera of this server. [`Error::Invalid`]: this session has buffers of its own, or the camera's pictures
+    /// have another form than the screen's.
+    pub fn import(&self, dataspace: u32) -> Result<u32, Error> {
+        self.0.call(&FramebufferRequest::Import.encode(), &[dataspace])?.word(0).ok_or(Error::Invalid)
     }
 
     /// Names the notification in slot `notification` as the one to raise at the end of each frame.

@@ -2,8 +2,8 @@
 //!
 //! # Theory of operation
 //!
-//! A camera cannot be made to wait, and a reader may keep a picture as long as it likes. So there is one picture more than the channel takes in turn. A
-//! reader gets the youngest whole picture, and the one that it gives back takes its place among those that are written to. The engine comes to that place again
+//! A camera cannot be made to wait, and a reader may keep pictures as long as it likes. So there are one or two pictures more than the channel takes in turn. A
+//! reader gets the youngest whole picture, and the one that it has held longest takes its place among those that are written to. The engine comes to that place again
 //! only after it has been through all the others, and by then it knows the new address: the commit holds from the next frame on. Should a reader come
 //! so late that the engine is about to come there, the picture is not handed out.
 //!
@@ -17,8 +17,10 @@ use crate::channel::{Change, Channel, Mode, Outcome, Picture, SetupError};
 
 /// Pictures that the channel takes in turn.
 pub const PLACES: usize = 3;
-/// Pictures altogether: one is with the reader.
-pub const PICTURES: usize = PLACES + 1;
+/// Most pictures that a reader holds.
+pub const HELD: usize = 2;
+/// Most pictures altogether.
+pub const PICTURES: usize = PLACES + HELD;
 
 /// The pictures of a write channel, by their number from 0 to [`PICTURES`] - 1.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +28,10 @@ pub struct Queue {
     addresses: [u32; PICTURES],
     /// Which picture is in which place.
     places: [u8; PLACES],
-    /// With the reader, or kept for it to give back.
-    spare: u8,
+    /// With the reader, or kept for it to give back; the one that is held longest first.
+    held: [u8; HELD],
+    /// How many of those there are.
+    holds: usize,
     /// The place of the youngest whole picture.
     youngest: u8,
     /// That picture has not been taken.
@@ -38,22 +42,30 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Sets `channel` running on pictures at `addresses`. `now` is a time in µs.
+    /// Sets `channel` running on pictures at `addresses`: [`PLACES`], and as many more as the reader is to hold. `now` is a time in µs.
     ///
     /// # Errors
-    /// [`SetupError`], also if the engine's frame stores are no multiple of [`PLACES`].
+    /// [`SetupError`], also if the engine's frame stores are no multiple of [`PLACES`], or the reader would hold none or more than [`HELD`].
     pub fn start<B: Registers>(
         channel: &mut Channel<B>,
         picture: Picture,
-        addresses: [u32; PICTURES],
+        addresses: &[u32],
         now: u64,
     ) -> Result<(Self, Outcome), SetupError> {
-        let [first, second, third, _] = addresses;
-        let outcome = channel.start(picture, &[first, second, third], Mode::Circular, now)?;
+        let holds = addresses.len().saturating_sub(PLACES);
+        let (Some(places), 1..=HELD) = (addresses.get(..PLACES), holds) else {
+            return Err(SetupError::Stores { wanted: addresses.len(), stores: channel.hardware().stores });
+        };
+        let mut all = [0; PICTURES];
+        for (place, address) in all.iter_mut().zip(addresses) {
+            *place = *address;
+        }
+        let outcome = channel.start(picture, places, Mode::Circular, now)?;
         let queue = Self {
-            addresses,
+            addresses: all,
             places: [0, 1, 2],
-            spare: 3,
+            held: [3, 4],
+            holds,
             // Before the first place.
             youngest: PLACES as u8 - 1,
             fresh: false,
@@ -102,7 +114,7 @@ impl Queue {
         self.youngest = if before == self.youngest { place } else { before };
     }
 
-    /// Gives the last picture back and takes the youngest one, if there is one that has not been taken.
+    /// Gives the picture back that is held longest and takes the youngest one, if there is one that has not been taken.
     pub fn take<B: Registers>(&mut self, channel: &mut Channel<B>) -> Option<u8> {
         // On the place before, the engine may begin with this one at any moment.
         let late = pointer(channel) == previous(self.youngest);
@@ -110,10 +122,14 @@ impl Queue {
             return None;
         }
         let place = self.places.get_mut(usize::from(self.youngest))?;
-        let address = self.addresses.get(usize::from(self.spare)).copied()?;
+        let held = self.held.get_mut(..self.holds)?;
+        let (oldest, _) = held.split_first_mut()?;
+        let address = self.addresses.get(usize::from(*oldest)).copied()?;
         channel.replace(self.youngest, address).ok()?;
-        core::mem::swap(place, &mut self.spare);
-        Some(self.spare)
+        core::mem::swap(place, oldest);
+        let taken = *oldest;
+        held.rotate_left(1);
+        Some(taken)
     }
 }
 

@@ -137,6 +137,9 @@ pub enum FlipError {
     /// The last flip is not over.
     #[error("the last flip is under way")]
     Pending,
+    /// The engine cannot read the picture.
+    #[error(transparent)]
+    Picture(#[from] SetupError),
 }
 
 /// Why a channel has failed for good.
@@ -370,6 +373,25 @@ impl<B: Registers> Channel<B> {
         let stale = self.block.status().is_set(STATUS::FRAME);
         self.flip = Some(Flip { store, stale });
         Ok(())
+    }
+
+    /// Lets the frames from the next one on use another picture of the same form at `address`. It takes the place of one that is not shown.
+    ///
+    /// # Errors
+    /// [`FlipError`]; then nothing changes.
+    pub fn flip_to(&mut self, address: u32) -> Result<(), FlipError> {
+        if self.flip.is_some() {
+            return Err(FlipError::Pending);
+        }
+        let Some(Setup { pictures, mode: Mode::Parked(shown), .. }) = self.setup else {
+            return Err(FlipError::NotParked);
+        };
+        let next = ((usize::from(shown) + 1) % pictures.max(1)) as u8;
+        if next == shown {
+            return Err(FlipError::NoPicture(1));
+        }
+        self.replace(next, address)?;
+        self.flip(next)
     }
 
     /// Puts another picture of the same form at `address` into the place of picture `store`, from the next frame that begins on.

@@ -5,6 +5,9 @@
 //! One client has the screen, one has the camera; who may is the policy's matter. The pictures are made out of the client's donation and given to the engine at their
 //! bus addresses, which never leave this component. Nothing is copied: the client draws where the engine reads, and reads where it writes.
 //!
+//! A screen without buffers of its own shows those of the camera. Its client presents their dataspaces, which it has from whoever has the camera, and core tells
+//! whether they are those that were made here. Both channels then have the same memory, so it is given back only when both are stopped.
+//!
 //! Both channels are state machines that never wait ([`zelkova_vdma::Channel`]); this component feeds them interrupts and, ten times a second, the time. Of a call that waits for
 //! a picture the right to answer is kept, one for each session, so that no client waits for another one's frames. It waits a few frames at most: a channel that
 //! moves none fails by its own deadline, and then every call that waits is answered.
@@ -21,7 +24,7 @@ use component::device::Device;
 use component::server::{Answer, OpenRequest, Server, Sessions, serve};
 use component::signal::Signal;
 use component::timer::open_timer;
-use component::{Account, Capability, Env, Error, log};
+use component::{Account, Capability, Dataspace, Env, Error, log};
 use heapless::Vec;
 use mmio::Mmio;
 use session::capture::{self, CaptureRequest};
@@ -50,7 +53,7 @@ component::entry!(run);
 
 /// A picture's memory, which the session's account has paid.
 struct Buffer {
-    dataspace: Capability,
+    dataspace: Dataspace,
     bus_address: u32,
 }
 
@@ -62,7 +65,6 @@ enum Kind {
 
 struct Client {
     kind: Kind,
-    buffers: Vec<Buffer, PICTURES>,
     info: Info,
     /// Raised at the end of each frame.
     notification: Option<Capability>,
@@ -76,6 +78,16 @@ struct Screen {
     /// A flip is under way.
     flipping: bool,
     waiting: Option<Waiting>,
+    imports: Imports,
+}
+
+/// Buffers of the camera that a screen shows.
+#[derive(Default)]
+struct Imports {
+    /// Which session of the camera they belong to.
+    session: u32,
+    /// Their numbers in that session.
+    buffers: Vec<u8, PICTURES>,
 }
 
 /// A call that is answered later.
@@ -104,6 +116,8 @@ struct Side {
     interrupt: Capability,
     /// A client has it.
     taken: bool,
+    /// That client's.
+    buffers: Vec<Buffer, PICTURES>,
 }
 
 struct Video {
@@ -116,6 +130,10 @@ struct Video {
     time: Signal,
     /// The time of the last tick.
     ticked: u64,
+    /// Sessions that the camera has had.
+    camera_sessions: u32,
+    /// The screen shows buffers of the camera.
+    shows_camera: bool,
 }
 
 fn run(env: Env) -> Result<(), Error> {
@@ -131,7 +149,8 @@ fn run(env: Env) -> Result<(), Error> {
         // SAFETY: the registers are attached as device memory for as long as this component lives, and the device is ours alone. Each channel has
         // registers of its own; what they share is written by this one thread.
         let block = unsafe { Mmio::new(base) };
-        Ok(Side { channel: Channel::new(block, direction, hardware), interrupt, taken: false })
+        let channel = Channel::new(block, direction, hardware);
+        Ok(Side { channel, interrupt, taken: false, buffers: Vec::new() })
     };
     let display = side(Direction::Read, 0, DISPLAY)?;
     let camera = side(Direction::Write, 1, CAMERA)?;
@@ -139,7 +158,8 @@ fn run(env: Env) -> Result<(), Error> {
     log!("AXI VDMA {major}.{minor:x}, {} frame stores", hardware.stores);
     let ticked = timer.now()?;
     timer.repeat(TICK)?;
-    let mut video = Video { config, display, camera, device, timer, time, ticked };
+    let mut video =
+        Video { config, display, camera, device, timer, time, ticked, camera_sessions: 0, shows_camera: false };
     serve::<_, SESSIONS>(&mut video)
 }
 
@@ -158,7 +178,8 @@ impl Video {
         let mut buffers = Vec::new();
         for _ in 0..info.buffers {
             let made = self.device.dma_buffer(info.bytes(), Some(account.slot()))?;
-            let buffer = Buffer { dataspace: made.dataspace, bus_address: made.bus_address };
+            let dataspace = Dataspace::from_capability(made.dataspace)?;
+            let buffer = Buffer { dataspace, bus_address: made.bus_address };
             buffers.push(buffer).map_err(|_| Error::Invalid)?;
         }
         Ok(buffers)
@@ -166,7 +187,7 @@ impl Video {
 
     fn open_screen(&mut self, buffers: u32, account: Account) -> Result<Client, Error> {
         let stream = self.config.display.ok_or(Error::NotFound)?;
-        if !(framebuffer::MIN_BUFFERS..=framebuffer::MAX_BUFFERS).contains(&buffers) {
+        if buffers != 0 && !(framebuffer::MIN_BUFFERS..=framebuffer::MAX_BUFFERS).contains(&buffers) {
             return Err(Error::Invalid);
         }
         if self.display.taken {
@@ -174,31 +195,80 @@ impl Video {
         }
         let info = self.info(&stream, buffers);
         let memory = self.buffers(&info, &account)?;
-        let addresses: Vec<u32, PICTURES> = memory.iter().map(|buffer| buffer.bus_address).collect();
-        let now = self.timer.now()?;
-        self.display.channel.start(self.config.picture(&stream), &addresses, Mode::Parked(0), now).map_err(refused)?;
+        if buffers != 0 {
+            let addresses = addresses(&memory);
+            let now = self.timer.now()?;
+            let picture = self.config.picture(&stream);
+            self.display.channel.start(picture, &addresses, Mode::Parked(0), now).map_err(refused)?;
+        }
         self.display.taken = true;
+        self.display.buffers = memory;
         let kind = Kind::Screen(Screen::default());
-        Ok(Client { kind, buffers: memory, info, notification: None, _account: account })
+        Ok(Client { kind, info, notification: None, _account: account })
     }
 
-    fn open_camera(&mut self, account: Account) -> Result<Client, Error> {
+    fn open_camera(&mut self, held: u32, account: Account) -> Result<Client, Error> {
         let stream = self.config.camera.ok_or(Error::NotFound)?;
+        if !(1..=capture::MAX_HELD).contains(&held) {
+            return Err(Error::Invalid);
+        }
         if self.camera.taken {
             return Err(Error::Busy);
         }
-        let info = self.info(&stream, capture::BUFFERS);
+        let info = self.info(&stream, capture::WRITTEN + held);
         let memory = self.buffers(&info, &account)?;
-        let mut addresses = [0; PICTURES];
-        for (address, buffer) in addresses.iter_mut().zip(&memory) {
-            *address = buffer.bus_address;
-        }
         let now = self.timer.now()?;
         let picture = self.config.picture(&stream);
-        let (queue, _) = Queue::start(&mut self.camera.channel, picture, addresses, now).map_err(refused)?;
+        let (queue, _) = Queue::start(&mut self.camera.channel, picture, &addresses(&memory), now).map_err(refused)?;
         self.camera.taken = true;
+        self.camera.buffers = memory;
+        self.camera_sessions = self.camera_sessions.wrapping_add(1);
         let kind = Kind::Camera(Camera { queue, waiting: None });
-        Ok(Client { kind, buffers: memory, info, notification: None, _account: account })
+        Ok(Client { kind, info, notification: None, _account: account })
+    }
+
+    /// Finds a dataspace among the camera's buffers, for a screen to show it.
+    fn import(&self, screen: &mut Screen, info: &Info, dataspace: &Capability) -> Result<u32, Error> {
+        let (Some(camera), 0) = (self.config.camera, info.buffers) else { return Err(Error::Invalid) };
+        if (camera.width, camera.height, camera.format) != (info.width, info.height, info.format) {
+            return Err(Error::Invalid);
+        }
+        if screen.imports.session != self.camera_sessions {
+            screen.imports = Imports { session: self.camera_sessions, buffers: Vec::new() };
+        }
+        for (index, buffer) in (0..).zip(&self.camera.buffers) {
+            if buffer.dataspace.is_same(dataspace)? {
+                let buffers = &mut screen.imports.buffers;
+                if let Some(known) = buffers.iter().position(|known| *known == index) {
+                    return Ok(known as u32);
+                }
+                buffers.push(index).map_err(|_| Error::Invalid)?;
+                return Ok(buffers.len() as u32 - 1);
+            }
+        }
+        Err(Error::NotFound)
+    }
+
+    /// Shows a buffer of the camera from the next frame on.
+    fn flip_to_import(&mut self, screen: &mut Screen, buffer: u8) -> Result<(), Error> {
+        let stream = self.config.display.ok_or(Error::NotFound)?;
+        let index = *screen.imports.buffers.get(usize::from(buffer)).ok_or(Error::Invalid)?;
+        if screen.imports.session != self.camera_sessions {
+            return Err(Error::Gone);
+        }
+        let address = self.camera.buffers.get(usize::from(index)).ok_or(Error::Gone)?.bus_address;
+        if self.display.channel.state() == State::Stopped {
+            let now = self.timer.now()?;
+            let picture = self.config.picture(&stream);
+            // In two frame stores: the one that is not shown takes the next picture.
+            self.display.channel.start(picture, &[address; 2], Mode::Parked(0), now).map_err(refused)?;
+            self.shows_camera = true;
+            screen.flipping = false;
+            return Ok(());
+        }
+        self.display.channel.flip_to(address).map_err(flip_error)?;
+        screen.flipping = true;
+        Ok(())
     }
 
     /// Passes on what has happened on the display's channel.
@@ -244,22 +314,26 @@ impl Video {
         if wait && screen.waiting.is_some() {
             return Err(Error::Busy);
         }
-        self.display.channel.flip(first as u8).map_err(|error| match error {
-            FlipError::Pending => Error::Busy,
-            FlipError::NoPicture(_) => Error::Invalid,
-            FlipError::NotParked => Error::Device,
-        })?;
-        screen.flipping = true;
-        if wait { screen.wait(Until::Flipped, &self.display.channel) } else { Ok(number(screen.statistics.frames)) }
+        if info.buffers == 0 {
+            self.flip_to_import(screen, first as u8)?;
+        } else {
+            self.display.channel.flip(first as u8).map_err(flip_error)?;
+            screen.flipping = true;
+        }
+        if wait && screen.flipping {
+            screen.wait(Until::Flipped, &self.display.channel)
+        } else {
+            Ok(number(screen.statistics.frames))
+        }
     }
 }
 
 impl Screen {
     /// The answer to a call that waits, if there is one by now.
     fn answer(&mut self, channel: &Channel<Mmio>) -> Option<Message> {
-        if has_failed(channel) {
+        if let Some(error) = standstill(channel) {
             self.flipping = false;
-            return Some(Message::new(Error::Device as u32));
+            return Some(Message::new(error as u32));
         }
         let over = match self.waiting.as_ref()?.until {
             Until::Flipped => !self.flipping,
@@ -273,8 +347,8 @@ impl Screen {
         if self.waiting.is_some() {
             return Err(Error::Busy);
         }
-        if has_failed(channel) {
-            return Err(Error::Device);
+        if let Some(error) = standstill(channel) {
+            return Err(error);
         }
         self.waiting = Some(Waiting { reply: Capability::save_reply()?, until });
         Ok(Answer::Later)
@@ -286,7 +360,7 @@ impl Camera {
     fn take(&mut self, channel: &mut Channel<Mmio>) -> Option<Message> {
         match self.queue.take(channel) {
             Some(picture) => Some(Message::from_words(0, &[0, picture.into(), self.queue.lost() as u32])),
-            None => has_failed(channel).then(|| Message::new(Error::Device as u32)),
+            None => standstill(channel).map(|error| Message::new(error as u32)),
         }
     }
 }
@@ -309,9 +383,27 @@ fn number(value: u32) -> Answer {
     Answer::words(&[0, value])
 }
 
-/// Whether a channel has given up.
-fn has_failed(channel: &Channel<Mmio>) -> bool {
-    !matches!(channel.state(), State::Running | State::Resetting)
+/// Why a channel moves no frames, if it does not.
+fn standstill(channel: &Channel<Mmio>) -> Option<Error> {
+    match channel.state() {
+        State::Running | State::Resetting => None,
+        // A client has it, so it waits for memory: that of the camera, which has not been shown yet or is gone.
+        State::Stopped => Some(Error::Gone),
+        State::Failed(_) => Some(Error::Device),
+    }
+}
+
+fn addresses(buffers: &[Buffer]) -> Vec<u32, PICTURES> {
+    buffers.iter().map(|buffer| buffer.bus_address).collect()
+}
+
+fn flip_error(error: FlipError) -> Error {
+    match error {
+        FlipError::Pending => Error::Busy,
+        FlipError::NoPicture(_) => Error::Invalid,
+        FlipError::NotParked => Error::Device,
+        FlipError::Picture(error) => refused(error),
+    }
 }
 
 fn refused(error: zelkova_vdma::SetupError) -> Error {
@@ -361,23 +453,33 @@ impl Server for Video {
         let policy = self.config.policy(&request.label).ok_or(Error::Denied)?;
         match request.service {
             Service::Framebuffer if policy.screen => self.open_screen(request.argument, account),
-            Service::Capture if policy.camera => self.open_camera(account),
+            Service::Capture if policy.camera => self.open_camera(request.argument, account),
             _ => Err(Error::Denied),
         }
     }
 
     fn close(&mut self, mut client: Client) {
         client.hang_up();
+        let mut stopped = true;
+        if matches!(client.kind, Kind::Screen(_)) || core::mem::take(&mut self.shows_camera) {
+            stopped = stop(&mut self.display, &self.timer, self.time);
+        }
         let side = match client.kind {
-            Kind::Screen(_) => &mut self.display,
-            Kind::Camera(_) => &mut self.camera,
+            Kind::Screen(_) => {
+                self.shows_camera = false;
+                &mut self.display
+            }
+            Kind::Camera(_) => {
+                stopped &= stop(&mut self.camera, &self.timer, self.time);
+                &mut self.camera
+            }
         };
-        let stopped = stop(side, &self.timer, self.time);
-        side.taken = false;
         if !stopped {
             // The memory must not be given back while the engine may use it.
             component::exit(1, "the engine does not stop");
         }
+        side.taken = false;
+        side.buffers.clear();
         // Waiting may have replaced the tick.
         if self.timer.repeat(TICK).is_err() {
             log!("no time any more: errors of the engine will be noticed late");
@@ -391,19 +493,23 @@ impl Server for Video {
         message: &Message,
         received: Option<Capability>,
     ) -> Result<Answer, Error> {
-        let buffer = |client: &Client, index: u32| {
-            let buffer = client.buffers.get(index as usize).ok_or(Error::NotFound)?;
+        let buffer = |side: &Side, index: u32| {
+            let buffer = side.buffers.get(index as usize).ok_or(Error::NotFound)?;
             Ok(Answer::capability(buffer.dataspace.slot(), &[]))
         };
         let Client { kind, info, .. } = client;
         match kind {
             Kind::Screen(screen) => match FramebufferRequest::decode(message).ok_or(Error::Invalid)?.0 {
                 FramebufferRequest::Info => Ok(Answer::words(&info.to_words())),
-                FramebufferRequest::Buffer { index } => buffer(client, index),
+                FramebufferRequest::Buffer { index } => buffer(&self.display, index),
                 FramebufferRequest::Flip { buffer, origin, size } => self.flip(screen, info, [buffer, origin, size]),
                 FramebufferRequest::Sync => {
                     let next = screen.statistics.frames.wrapping_add(1);
                     screen.wait(Until::Frame(next), &self.display.channel)
+                }
+                FramebufferRequest::Import => {
+                    let dataspace = received.ok_or(Error::Invalid)?;
+                    Ok(Answer::words(&[self.import(screen, info, &dataspace)?]))
                 }
                 FramebufferRequest::Statistics => Ok(Answer::words(&screen.statistics.to_words())),
                 FramebufferRequest::Connect => {
@@ -413,7 +519,7 @@ impl Server for Video {
             },
             Kind::Camera(camera) => match CaptureRequest::decode(message).ok_or(Error::Invalid)?.0 {
                 CaptureRequest::Info => Ok(Answer::words(&info.to_words())),
-                CaptureRequest::Buffer { index } => buffer(client, index),
+                CaptureRequest::Buffer { index } => buffer(&self.camera, index),
                 CaptureRequest::Take { wait } => {
                     if camera.waiting.is_some() {
                         return Err(Error::Busy);
@@ -452,7 +558,8 @@ impl Server for Video {
             component::gate::irq_ack(self.camera.interrupt.slot());
             sessions.iter_mut().for_each(|client| self.on_camera(outcome, client));
         }
-        if due(&self.display, ticked) {
+        // A channel that was stopped because the camera's memory is gone has no interrupts: calls that wait hear of it now.
+        if due(&self.display, ticked) || tick && self.display.taken && standstill(&self.display.channel).is_some() {
             let outcome = self.display.channel.on_time(ticked);
             sessions.iter_mut().for_each(|client| self.on_display(outcome, client));
         }

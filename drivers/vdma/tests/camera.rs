@@ -4,14 +4,19 @@
 mod bench;
 
 use bench::{BYTES, Board, BoardChannel, FRAME, PICTURE};
+use models::Device;
 use models::vdma::{Fault, Which};
 use models::video::{Format, StreamFault, camera_pixel};
-use zelkova_vdma::{Change, Direction, Mode, Outcome, Queue};
+use zelkova_vdma::{Change, Direction, FlipError, Mode, Outcome, Queue, SetupError, State};
 
 fn start(board: &Board) -> (BoardChannel<'_>, Queue) {
+    start_holding(board, 1)
+}
+
+/// With a reader that holds so many pictures.
+fn start_holding(board: &Board, held: u32) -> (BoardChannel<'_>, Queue) {
     let mut channel = board.channel(Direction::Write, 3);
-    let addresses = [0, 1, 2, 3].map(Board::address);
-    let (queue, started) = Queue::start(&mut channel, PICTURE, addresses, board.time()).unwrap();
+    let (queue, started) = Queue::start(&mut channel, PICTURE, &Board::addresses(3 + held), board.time()).unwrap();
     assert_eq!(started, Outcome::default());
     (channel, queue)
 }
@@ -84,7 +89,7 @@ fn interrupts_that_are_handled_late_cost_frames_but_damage_none() {
         // The engine runs on its own for up to nearly two frames.
         let end = board.now.get() + round * 7_919_777 % (2 * FRAME - FRAME / 4);
         board.now.set(end);
-        models::Device::advance(&mut *board.vdma.borrow_mut(), end, &mut &board.ram);
+        board.vdma.borrow_mut().advance(end, &mut &board.ram);
         let outcome = board.step(&mut channel, end);
         queue.on_outcome(&channel, &outcome);
         if let Some(picture) = queue.take(&mut channel) {
@@ -93,6 +98,79 @@ fn interrupts_that_are_handled_late_cost_frames_but_damage_none() {
         }
     }
     assert!(taken > 50, "{taken}");
+    board.silent();
+}
+
+#[test]
+fn a_reader_that_holds_two_gives_back_the_older_one() {
+    let board = Board::stores(3);
+    let (mut channel, mut queue) = start_holding(&board, 2);
+    let mut held: Vec<(u8, u64)> = Vec::new();
+    for round in 0..60 {
+        let end = board.now.get() + (1 + round % 7) * FRAME / 2;
+        run(&board, &mut channel, &mut queue, end);
+        // What is held stays as it is, and is not given out again.
+        for (picture, frame) in &held {
+            assert_eq!(frame_in(&board, *picture), *frame);
+        }
+        let Some(picture) = queue.take(&mut channel) else { continue };
+        assert!(held.iter().skip(held.len().saturating_sub(1)).all(|(other, _)| *other != picture));
+        held.push((picture, frame_in(&board, picture)));
+        if held.len() > 2 {
+            held.remove(0);
+        }
+    }
+    assert!(queue.lost() > 20);
+    board.silent();
+}
+
+#[test]
+fn a_reader_holds_one_or_two() {
+    let board = Board::stores(3);
+    let mut channel = board.channel(Direction::Write, 3);
+    for wanted in [0, 1, 2, 3, 6] {
+        let refused = Queue::start(&mut channel, PICTURE, &Board::addresses(wanted), board.time()).unwrap_err();
+        assert_eq!(refused, SetupError::Stores { wanted: wanted as usize, stores: 3 });
+    }
+}
+
+#[test]
+fn pictures_go_from_the_camera_to_the_screen_without_a_copy() {
+    let board = Board::stores(3);
+    let (mut camera, mut queue) = start_holding(&board, 2);
+    let mut display = board.channel(Direction::Read, 3);
+    let mut flipping = false;
+    while board.now.get() < 120 * FRAME {
+        let now = board.now.get() + FRAME / 64;
+        board.now.set(now);
+        board.vdma.borrow_mut().advance(now, &mut &board.ram);
+        let lines = board.vdma.borrow().interrupts();
+        if lines & 1 != 0 {
+            flipping &= display.on_interrupt(board.time()).flipped.is_none();
+        }
+        if lines & 2 != 0 {
+            let outcome = camera.on_interrupt(board.time());
+            queue.on_outcome(&camera, &outcome);
+        }
+        if flipping {
+            continue;
+        }
+        let Some(picture) = queue.take(&mut camera) else { continue };
+        let address = Board::address(picture.into());
+        if display.state() == State::Stopped {
+            assert_eq!(display.flip_to(address), Err(FlipError::NotParked));
+            display.start(PICTURE, &[address; 2], Mode::Parked(0), board.time()).unwrap();
+        } else {
+            display.flip_to(address).unwrap();
+            assert_eq!(display.flip_to(address), Err(FlipError::Pending));
+            flipping = true;
+        }
+    }
+    // Each is one whole frame of the camera, and none is shown after a later one.
+    let shown: Vec<u32> = board.tags().into_iter().map(Option::unwrap).collect();
+    assert!(shown.len() > 100 && shown.is_sorted(), "{shown:?}");
+    let first = shown[0];
+    assert!(shown.iter().zip(first..).all(|(shown, ideal)| ideal - shown <= 1), "{shown:?}");
     board.silent();
 }
 

@@ -292,6 +292,7 @@ impl<'a, K: Kernel, C: Console> Server<'a, K, C> {
             }
             DataspaceRequest::Share { flags: WRITE } => Err(Error::Denied),
             DataspaceRequest::Share { .. } => Err(Error::Invalid),
+            DataspaceRequest::Same => Ok(words(&[(dataspace(caps, 0)?.0 == key).into()])),
             _ if !pager => Err(Error::Denied),
             DataspaceRequest::NextFault => Ok(match system.next_fault(key)? {
                 Some((offset, write)) => words(&[offset, write.into()]),

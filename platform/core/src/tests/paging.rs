@@ -189,6 +189,17 @@ fn less_than_everything_can_be_passed_on() {
     let answer = core.ask(memory, &DataspaceRequest::Share { flags: 0 }.encode(), &[]);
     let less = core.badge(answer).unwrap();
     assert_ne!(less, memory);
+    let other = core.create_dataspace(init.account, PAGE, SMALL_PAGES).unwrap();
+    let same = |core: &mut Core<'_>, one: u32, two: u32| {
+        core.ask(one, &DataspaceRequest::Same.encode(), &own(&[two])).map(|(words, _)| words[0])
+    };
+    for (one, two, answer) in
+        [(memory, memory, 1), (memory, less, 1), (less, memory, 1), (memory, other, 0), (other, less, 0)]
+    {
+        assert_eq!(same(&mut core, one, two), Ok(answer));
+    }
+    assert_eq!(same(&mut core, memory, init.account), Ok(0));
+    assert_eq!(core.ask(memory, &DataspaceRequest::Same.encode(), &[]), Err(Error::Invalid));
     assert_eq!(core.attach(child.domain, less, 0, WRITE), Err(Error::Denied));
     let share = DataspaceRequest::Share { flags: WRITE }.encode();
     assert_eq!(core.ask(less, &share, &[]), Err(Error::Denied));

@@ -224,11 +224,12 @@ fn request(core: &Core<'_>, step: &Step, init: Component) -> (u32, Message, Vec<
             let request = [
                 DataspaceRequest::Share { flags: b % 3 },
                 DataspaceRequest::NextFault,
+                DataspaceRequest::Same,
                 DataspaceRequest::Evict { offset: place(a), bytes },
                 DataspaceRequest::Refuse { offset: place(a) },
                 DataspaceRequest::Populate { offset: place(a), source: place(b), bytes, flags: d % 3 },
                 DataspaceRequest::Populate { offset: place(a), source: 0, bytes: PAGE, flags: d % 2 },
-            ][e as usize % 6];
+            ][e as usize % 7];
             let right = [PARENT_BADGE, PARENT_BADGE, PARENT_BADGE, READ_ONLY_BADGE][f as usize % 4];
             (managed | right, request.encode(), own(&[dataspace]))
         }
