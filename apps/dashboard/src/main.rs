@@ -45,7 +45,14 @@ fn run(env: Env) -> Result<(), Error> {
     let config: Config = env.config()?;
     let mut state = Reader::open("state", STATE, None)?;
     let mut delay = Delay::open(Signal::new(TIMER).ok_or(Error::Invalid)?)?;
-    let mut screen = Screen::open(2, config.ram)?;
+    let mut screen = match Screen::open(2, config.ram) {
+        // Its driver has ended: the board was started without what drives it.
+        Err(Error::Gone) => {
+            log!("there is no screen");
+            return Ok(());
+        }
+        screen => screen?,
+    };
     let begin = delay.now()?;
     let mut next = begin;
     let mut number = 0;

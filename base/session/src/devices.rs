@@ -127,6 +127,10 @@ impl<T: Transport> Client<T> {
     }
 
     /// Finds a device by name or alias.
+    ///
+    /// # Errors
+    /// [`Error::Denied`]: no policy gives it to this client. [`Error::NotFound`]: it is in the PL, and the board was started without a bitstream.
+    /// [`Error::Device`]: its clock or reset does not obey.
     pub fn find(&self, name: &str) -> Result<Found, Error> {
         let mut message = DevicesRequest::Find.encode();
         message.push_text(name);

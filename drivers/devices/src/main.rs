@@ -49,7 +49,7 @@ struct Client<'a> {
     devices: Vec<Held<'a>, DEVICES>,
     /// The pins that it has connected.
     pins: PinSet,
-    /// It has asked for a device that it may not have. That is said once, so that nobody fills the log by asking.
+    /// It has asked for a device that it may not have, or that is not there. That is said once, so that nobody fills the log by asking.
     denied: bool,
 }
 
@@ -191,6 +191,12 @@ fn device_of_mut<'c, 'a>(client: &'c mut Client<'a>, number: u32) -> Result<&'c 
     client.devices.get_mut(number as usize).ok_or(Error::NotFound)
 }
 
+/// Whether a device is in the PL.
+fn is_logic(device: &Device<'_>) -> bool {
+    let is_in_logic = |base| [memory::PL_GP0, memory::PL_GP1].iter().any(|region| region.contains(base));
+    device.registers.iter().any(|range| is_in_logic(range.base))
+}
+
 /// What the pins of a device are called.
 fn function_of(device: &Device<'_>) -> Option<mio::Function> {
     let functions =
@@ -206,6 +212,15 @@ impl<'a> Manager<'a> {
             }
             Error::Denied
         })?;
+        if is_logic(&device) && !self.slcr.has_logic() {
+            if !core::mem::replace(&mut client.denied, true) {
+                log!(
+                    "{} is in the PL, which is not configured: the board was started without a bitstream",
+                    device.name
+                );
+            }
+            return Err(Error::NotFound);
+        }
         self.slcr.enable(&device).map_err(|error| {
             log!("{}: {error}", device.name);
             Error::Device

@@ -45,6 +45,9 @@ pub struct PinSettings {
     pub slew: Slew,
 }
 
+/// Bits of LVL_SHFTR_EN: signals pass to the PL and from it.
+const BOTH_WAYS: u32 = 0xF;
+
 /// The system level control registers.
 #[derive(Debug)]
 pub struct Slcr<B> {
@@ -106,6 +109,12 @@ impl<B: Registers> Slcr<B> {
         let is_set = |(offset, bit)| self.register(offset).get() & bit != 0;
         device.clocks.iter().filter_map(|clock| clock.gate()).all(is_set)
             && !device.resets.iter().map(|reset| reset.bit()).any(is_set)
+    }
+
+    /// Whether the PL is configured and connected. Behind the configuration a boot loader switches the level shifters on, in both directions (LVL_SHFTR_EN, UG585 appendix B.28); an
+    /// access to a PL that is not connected never ends.
+    pub fn has_logic(&self) -> bool {
+        self.register(slcr::LVL_SHFTR_EN).get() & BOTH_WAYS == BOTH_WAYS
     }
 
     /// The register of a pin; `None` if there is no such pin.
