@@ -8,6 +8,8 @@
 //! If the two have pictures of the same form, nothing is copied: the camera's buffers are imported into the screen's session once, and then the display's engine reads
 //! where the camera's has written. Two pictures are held, the one that is shown and the one that is to come. Otherwise each picture is copied to the
 //! upper left corner of the screen, a line at a time.
+//!
+//! When the camera is gone its sessions are closed and opened again: whoever hands out its pictures may have been started again.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use component::camera::Camera;
@@ -16,7 +18,7 @@ use component::screen::{Scanout, Screen};
 use component::{Env, Error, log};
 use heapless::Vec;
 use serde::Deserialize;
-use session::capture::MAX_BUFFERS;
+use session::capture::{MAX_BUFFERS, MAX_HELD};
 use session::framebuffer::{Area, Info, Statistics};
 
 component::entry!(run);
@@ -38,57 +40,86 @@ struct Config {
     screen_ram: u32,
 }
 
+/// What has been done so far.
+#[derive(Default)]
+struct Shown {
+    pictures: u32,
+    /// As the screen counts.
+    errors: u32,
+    recoveries: u32,
+    /// That nobody has taken in time, in the last session.
+    lost: u32,
+}
+
+impl Shown {
+    const fn is_enough(&self, config: &Config) -> bool {
+        config.pictures != 0 && self.pictures >= config.pictures
+    }
+
+    fn add(&mut self, statistics: Statistics) {
+        self.errors += statistics.errors;
+        self.recoveries += statistics.recoveries;
+    }
+}
+
 fn run(env: Env) -> Result<(), Error> {
     let config: Config = env.config()?;
-    let mut camera = Camera::open(config.camera_ram, 2)?;
+    let mut shown = Shown::default();
+    while !shown.is_enough(&config) {
+        let mut camera = Camera::open(config.camera_ram, MAX_HELD)?;
+        match show(&mut camera, &config, &mut shown) {
+            Err(Error::Gone) => log!("the camera is gone after {} pictures", shown.pictures),
+            result => result?,
+        }
+        camera.close()?;
+    }
+    let Shown { pictures, lost, errors, recoveries } = shown;
+    log!("{pictures} pictures shown, {lost} lost, {errors} errors and {recoveries} recoveries of the screen");
+    Ok(())
+}
+
+fn show(camera: &mut Camera, config: &Config, shown: &mut Shown) -> Result<(), Error> {
     let screen = Scanout::open()?;
     let (from, to) = (camera.info(), screen.info());
     log!("{} x {} on {} x {}", from.width, from.height, to.width, to.height);
     let form = |info: Info| (info.width, info.height, info.stride, info.format);
-    let (number, lost, statistics) = if form(from) == form(to) {
-        let done = pass(&mut camera, &screen, config.pictures)?;
+    if form(from) == form(to) {
+        let result = pass(camera, &screen, config, shown);
         screen.close()?;
-        done
-    } else {
-        screen.close()?;
-        copy(&mut camera, &config)?
-    };
-    let Statistics { errors, recoveries, .. } = statistics;
-    log!("{number} pictures shown, {lost} lost, {errors} errors and {recoveries} recoveries of the screen");
-    camera.close()
+        return result;
+    }
+    screen.close()?;
+    let mut screen = Screen::open(2, config.screen_ram)?;
+    let result = copy(camera, &mut screen, config, shown);
+    screen.close()?;
+    result
 }
 
-/// Whether there are enough.
-const fn goes_on(pictures: u32, number: u32) -> bool {
-    pictures == 0 || number < pictures
-}
-
-/// Shows the camera's buffers. Returns how many pictures were shown and lost, and what the screen has counted.
-fn pass(camera: &mut Camera, screen: &Scanout, pictures: u32) -> Result<(u32, u32, Statistics), Error> {
+/// Shows the camera's buffers.
+fn pass(camera: &mut Camera, screen: &Scanout, config: &Config, shown: &mut Shown) -> Result<(), Error> {
     let mut imports: Vec<u32, { MAX_BUFFERS as usize }> = Vec::new();
     for index in 0..camera.info().buffers {
         let buffer = camera.buffer(index).ok_or(Error::Invalid)?;
         imports.push(screen.import(buffer)?).map_err(|_| Error::Invalid)?;
     }
     log!("pictures go to the screen as they are");
-    let (mut number, mut lost) = (0, 0);
-    while goes_on(pictures, number) {
+    while !shown.is_enough(config) {
         begin::<{ interval::PASS }>();
         let picture = camera.take()?;
-        lost = picture.lost();
+        shown.lost = picture.lost();
         let import = imports.get(picture.index() as usize).ok_or(Error::Invalid)?;
         screen.show(*import)?;
         end::<{ interval::PASS }>();
-        number = number.wrapping_add(1);
+        shown.pictures += 1;
     }
     log!("the last picture is there");
     screen.server().sync()?;
-    Ok((number, lost, screen.server().statistics()?))
+    shown.add(screen.server().statistics()?);
+    Ok(())
 }
 
-/// Copies pictures to the screen; otherwise like [`pass`].
-fn copy(camera: &mut Camera, config: &Config) -> Result<(u32, u32, Statistics), Error> {
-    let mut screen = Screen::open(2, config.screen_ram)?;
+/// Copies the camera's pictures to the screen.
+fn copy(camera: &mut Camera, screen: &mut Screen, config: &Config, shown: &mut Shown) -> Result<(), Error> {
     let (from, to) = (camera.info(), screen.info());
     if from.format != to.format || from.width * from.format.bytes() >= (LINE * size_of::<u32>()) as u32 {
         log!("the camera's {:?} of {} pixels cannot be shown as {:?}", from.format, from.width, to.format);
@@ -96,10 +127,9 @@ fn copy(camera: &mut Camera, config: &Config) -> Result<(u32, u32, Statistics), 
     }
     log!("pictures are copied to the screen");
     let mut line = [0; LINE];
-    let (mut number, mut lost) = (0, 0);
-    while goes_on(config.pictures, number) {
+    while !shown.is_enough(config) {
         let picture = camera.take()?;
-        lost = picture.lost();
+        shown.lost = picture.lost();
         begin::<{ interval::DRAW }>();
         let pixels = picture.pixels()?;
         let mut frame = screen.frame();
@@ -108,10 +138,9 @@ fn copy(camera: &mut Camera, config: &Config) -> Result<(u32, u32, Statistics), 
         }
         end::<{ interval::DRAW }>();
         screen.present(Area::default())?;
-        number = number.wrapping_add(1);
+        shown.pictures += 1;
     }
     screen.server().sync()?;
-    let statistics = screen.statistics()?;
-    screen.close()?;
-    Ok((number, lost, statistics))
+    shown.add(screen.statistics()?);
+    Ok(())
 }
