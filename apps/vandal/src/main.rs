@@ -8,9 +8,10 @@
 //! looks at the display sees that colour and no other.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+use component::camera::Camera;
 use component::cap::call;
 use component::delay::Delay;
-use component::screen::Screen;
+use component::screen::{Scanout, Screen};
 use component::signal::Signal;
 use component::{Account, Capability, Env, Error, Open, log, open};
 use embedded_graphics::pixelcolor::Rgb888;
@@ -118,6 +119,9 @@ fn inside(camera: bool, enough: u32) -> Result<(), Error> {
     }
     tally.expect("too little RAM", 0, screen(4096, CAPS, 2), Error::InsufficientRam);
     tally.expect("too few capabilities", 0, screen(enough, 1, 2), Error::InsufficientCaps);
+    if camera {
+        abuse_import(&mut tally)?;
+    }
     let mut screen = Screen::open(2, enough)?;
     for _ in 0..screen.info().buffers {
         // Drawing into memory does not fail.
@@ -200,6 +204,42 @@ fn abuse_screen(screen: &Screen, tally: &mut Tally) -> Result<(), Error> {
         server.sync()?;
     }
     Ok(())
+}
+
+/// A screen without buffers shows those of a camera and nothing else, and only as long as they are there.
+fn abuse_import(tally: &mut Tally) -> Result<(), Error> {
+    let screen = Scanout::open()?;
+    let server = screen.server();
+    let own = Account::own().create_dataspace(RAM, 0)?;
+    let show = |buffer| server.flip(buffer, Area::default(), true);
+    tally.expect("a frame of nothing", 0, server.sync(), Error::Gone);
+    tally.expect("buffer", 0, server.buffer(0), Error::NotFound);
+    tally.expect("an import of one's own", 0, screen.import(&own), Error::NotFound);
+    let camera = Camera::open(2 * RAM, 1)?;
+    tally.expect("an import of one's own", 1, screen.import(&own), Error::NotFound);
+    tally.expect("an import of an account", 0, server.import(Account::own().slot()), Error::NotFound);
+    tally.expect("an import of a session", 0, server.import(camera.server().session().slot()), Error::Invalid);
+    let buffer = camera.buffer(0).ok_or(Error::Invalid)?;
+    for again in 0..10 {
+        // The same buffer is the same import.
+        let import = screen.import(&buffer.read_only()?)?;
+        if import != 0 {
+            tally.expect("an import again", again, Ok(import), Error::Invalid);
+        }
+    }
+    for buffer in 1..=0xFF {
+        tally.expect("flip to import", buffer, show(buffer), Error::Invalid);
+    }
+    camera.close()?;
+    tally.expect("flip to what is gone", 0, show(0), Error::Gone);
+    tally.expect("a frame of what is gone", 0, server.sync(), Error::Gone);
+    let camera = Camera::open(2 * RAM, 1)?;
+    tally.expect("flip to what is gone", 1, show(0), Error::Gone);
+    tally.expect("an import of one's own", 2, screen.import(&own), Error::NotFound);
+    tally.expect("flip to what was never imported", 0, show(0), Error::Invalid);
+    camera.close()?;
+    Account::own().free_dataspace(own)?;
+    screen.close()
 }
 
 fn abuse_camera(tally: &mut Tally) -> Result<(), Error> {

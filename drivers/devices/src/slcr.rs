@@ -308,6 +308,16 @@ mod tests {
     }
 
     #[test]
+    fn logic_is_there_when_signals_pass_both_ways() {
+        let model = Model::new(None);
+        let slcr = Slcr::new(&model);
+        for (shifters, expected) in [(0, false), (0xA, false), (0x5, false), (0xF, true), (0x1F, true)] {
+            model.registers.borrow_mut().insert(slcr::LVL_SHFTR_EN, shifters);
+            assert_eq!(slcr.has_logic(), expected, "{shifters:#x}");
+        }
+    }
+
+    #[test]
     fn a_pin_changes_only_in_what_is_said() {
         let model = Model::new(None);
         let mut slcr = Slcr::new(&model);
