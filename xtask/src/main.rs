@@ -323,6 +323,9 @@ fn boot(run: &Run) -> anyhow::Result<ExitCode> {
     if let Some(table) = ran.table() {
         if scenario.stdout.is_some() { eprint!("\n{table}") } else { print!("\n{table}") }
     }
+    if let Some(frames) = ran.frames() {
+        if scenario.stdout.is_some() { eprint!("{frames}") } else { print!("{frames}") }
+    }
     if let Some(loading) = ran.loading() {
         eprintln!("zelkova: {loading}");
     }

@@ -10,6 +10,7 @@ use harness::backtrace::Backtraces;
 use harness::board::{Board, Devices, Outcome, Plugin, Start, Watch};
 use harness::card;
 use harness::emulator_log::AllowList;
+use harness::frames::Summary;
 use harness::judge::{Pattern, Verdict};
 use harness::measure::{self, BOOT_LOADER, Figure, Table, Wanted};
 use harness::screen::Pictures;
@@ -264,6 +265,11 @@ impl Ran {
             None => "no hand-over".to_owned(),
         };
         Some(format!("boot loader: {bytes} bytes of {room}, {took}"))
+    }
+
+    /// Who has touched the memory of pictures, if that was watched.
+    pub(crate) fn frames(&self) -> Option<String> {
+        Some(Summary(self.devices.as_ref()?.frames.as_ref()?).to_string())
     }
 
     /// The measured figures as a table, if there are any.

@@ -12,13 +12,16 @@
 //! | `text`, `bytes` | what is there |
 //! | `sha256` | the sum of all that is there, up to the end of the memory |
 //! | `display` | what must be or have been on the display: see [`screen`](crate::screen) |
+//! | `frames` | who may have touched the memory of pictures: see [`frames`](crate::frames); such a run takes two to three times as long |
 
 use std::fmt::Write as _;
 
 use models::board::{Board, Command, CommandError, History, Net, Report, SlavePath, Time};
+use models::frames::Span;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::frames::Frames;
 use crate::screen::{Pictures, Screen};
 
 /// So many bytes are shown of contents that differ.
@@ -54,6 +57,8 @@ pub struct Expect {
     pub sha256: Option<String>,
     /// What must be on the display.
     pub display: Option<Screen>,
+    /// Who may have touched the memory of pictures.
+    pub frames: Option<Frames>,
 }
 
 /// A level.
@@ -70,13 +75,15 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpectError {
     /// It is about nothing, or about two things.
-    #[error("an expectation is about a `net`, about a `slave` or about the `display`")]
+    #[error("an expectation is about a `net`, about a `slave`, about the `display` or about `frames`")]
     What,
     /// Nothing is expected.
     #[error("what is expected of it? {0}")]
     Nothing(&'static str),
     /// A key belongs to the other kind.
-    #[error("`{0}` does not go with this: a net has edges and levels, a slave has contents, a display pictures")]
+    #[error(
+        "`{0}` does not go with this: a net has edges and levels, a slave has contents, a display pictures, frames accesses"
+    )]
     Key(&'static str),
     /// The net or the slave does not exist.
     #[error(transparent)]
@@ -84,6 +91,9 @@ pub enum ExpectError {
     /// There is no display.
     #[error("the bitstream has no display")]
     Display,
+    /// There is no video.
+    #[error("the bitstream has no video")]
+    Video,
     /// A sum is none.
     #[error("a SHA-256 has 64 hexadecimal digits")]
     Sum,
@@ -112,9 +122,10 @@ impl Expect {
         ];
         let of_slave =
             [("text", self.text.is_some()), ("bytes", self.bytes.is_some()), ("sha256", self.sha256.is_some())];
+        let others = [("tolerance", self.tolerance.is_some()), ("offset", self.offset.is_some())];
         let first = |keys: &[(&'static str, bool)]| keys.iter().find(|(_, given)| *given).map(|(key, _)| *key);
-        match (&self.net, &self.slave, &self.display) {
-            (Some(net), None, None) => {
+        match (&self.net, &self.slave, &self.display, &self.frames) {
+            (Some(net), None, None, None) => {
                 let offset = ("offset", self.offset.is_some());
                 if let Some(key) = first(&of_slave).or(first(&[offset])) {
                     return Err(ExpectError::Key(key));
@@ -127,7 +138,7 @@ impl Expect {
                 let subject = board.net_name(&net)?.to_owned();
                 Ok(Check { subject, expect: self.clone() })
             }
-            (None, Some(slave), None) => {
+            (None, Some(slave), None, None) => {
                 let tolerance = ("tolerance", self.tolerance.is_some());
                 if let Some(key) = first(&of_net).or(first(&[tolerance])) {
                     return Err(ExpectError::Key(key));
@@ -141,8 +152,7 @@ impl Expect {
                 board.command(&Command::Dump(path), 0)?;
                 Ok(Check { subject: slave.clone(), expect: self.clone() })
             }
-            (None, None, Some(display)) => {
-                let others = [("tolerance", self.tolerance.is_some()), ("offset", self.offset.is_some())];
+            (None, None, Some(display), None) => {
                 if let Some(key) = first(&of_net).or(first(&of_slave)).or(first(&others)) {
                     return Err(ExpectError::Key(key));
                 }
@@ -156,16 +166,37 @@ impl Expect {
                 }
                 Ok(Check { subject: "the display".to_owned(), expect: self.clone() })
             }
+            (None, None, None, Some(frames)) => {
+                if let Some(key) = first(&of_net).or(first(&of_slave)).or(first(&others)) {
+                    return Err(ExpectError::Key(key));
+                }
+                if frames.is_empty() {
+                    return Err(ExpectError::Nothing(
+                        "see its keys: `cpu-loads`, `cpu-stores`, `given-back-at-least` and others",
+                    ));
+                }
+                if !board.has_video() {
+                    return Err(ExpectError::Video);
+                }
+                Ok(Check { subject: "the frames".to_owned(), expect: self.clone() })
+            }
             _ => Err(ExpectError::What),
         }
     }
 }
 
 impl Check {
+    /// The part of the run in which accesses to frames have to be watched, if it is about them.
+    pub fn span(&self) -> Option<Span> {
+        self.expect.frames.as_ref().map(Frames::span)
+    }
+
     /// What is not as expected.
     pub fn problems(&self, report: &Report, pictures: Pictures<'_>) -> Vec<String> {
         if let Some(display) = &self.expect.display {
             display.problems(report.display.as_ref(), pictures)
+        } else if let Some(frames) = &self.expect.frames {
+            frames.problems(report.frames.as_ref())
         } else if self.expect.net.is_some() {
             // One that was always low is not in the report.
             let history = report.nets.get(&self.subject).cloned().unwrap_or_default();
@@ -284,6 +315,7 @@ mod tests {
 
     use models::board::report::Slave;
     use models::board::{Description, DisplayReport};
+    use models::frames::Counts;
 
     use super::*;
 
@@ -306,6 +338,7 @@ mod tests {
             nets: BTreeMap::from([("LD9".to_owned(), history)]),
             slaves: BTreeMap::from([("i2c0/0x50".to_owned(), slave)]),
             display: Some(DisplayReport { steady: 3, blank: true, ..DisplayReport::default() }),
+            frames: Some(models::frames::Report { spans: vec![Counts::default()], ..Default::default() }),
             ..Report::default()
         };
         let pictures = Pictures { shown: Path::new("nothing"), directory: Path::new(".") };
@@ -322,6 +355,7 @@ mod tests {
             "slave = \"i2c0/80\"\noffset = 4\nbytes = [0x6f]",
             &format!("slave = \"i2c0/notes\"\nsha256 = \"{SUM}\""),
             "display = { steady = 3, blank = true }",
+            "frames = { cpu-loads = 0, cpu-stores = 0 }",
         ] {
             assert_eq!(problems(text), Vec::<String>::new(), "{text}");
         }
@@ -342,6 +376,7 @@ mod tests {
                 "display = { steady = 4 }",
                 "the display: 3 frames in a row counted, expected 4; 0 of 0 incomplete, 0 mixed",
             ),
+            ("frames = { cpu-loads = 1 }", "the frames: 0 bytes loaded by programs, expected 1"),
         ] {
             assert_eq!(problems(text), [problem], "{text}");
         }
@@ -364,6 +399,9 @@ mod tests {
             "display = {}",
             "display = { steady = 3 }\nedges = 1",
             "display = { steady = 3 }\noffset = 1",
+            "frames = { from = \"here\" }",
+            "frames = { cpu-loads = 1 }\nlevel = \"low\"",
+            "frames = { cpu-loads = 1 }\nnet = \"LD9\"",
         ] {
             let expect: Expect = toml::from_str(text).unwrap();
             assert!(expect.resolve(&mut board()).is_err(), "{text}");

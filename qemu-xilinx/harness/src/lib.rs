@@ -31,6 +31,7 @@ pub mod card;
 pub mod emulator_log;
 pub mod expect;
 mod fat;
+pub mod frames;
 pub mod judge;
 pub mod measure;
 mod qmp;

@@ -17,6 +17,7 @@ pub mod bootrom;
 mod complaints;
 pub mod ddrc;
 pub mod devcfg;
+pub mod frames;
 pub mod gpio;
 pub mod i2c;
 pub mod l2cc;

@@ -9,6 +9,7 @@ use std::sync::{Mutex, TryLockError};
 
 use models::board::{Board, Description, Region};
 use models::bootrom::FILL;
+use models::frames::Watch;
 use models::video::Frame;
 use models::{BusError, Memory, Width};
 
@@ -71,14 +72,14 @@ fn with<T>(f: impl FnOnce(&mut Devices) -> T) -> Option<T> {
     devices.as_mut().map(f)
 }
 
-/// Reads the description; the devices come when the machine is complete.
+/// Reads the description; the devices come when the machine is complete. Answers who wants to know of the processor's accesses to memory.
 ///
 /// # Errors
 /// A message for the user.
-pub(crate) fn install(options: &Options) -> Result<(), String> {
+pub(crate) fn install(options: &Options) -> Result<Option<Watch>, String> {
     let Some(path) = &options.board else {
         return match (&options.card, &options.control, &options.report, &options.screenshot, options.display) {
-            (None, None, None, None, false) => Ok(()),
+            (None, None, None, None, false) => Ok(None),
             _ => Err("card=, control=, report=, screenshot= and display= need board=FILE".to_owned()),
         };
     };
@@ -95,6 +96,7 @@ pub(crate) fn install(options: &Options) -> Result<(), String> {
     }
     let machine = Machine::find()?;
     let control = options.control.as_deref().map(Control::listen).transpose()?;
+    let watch = board.watch().cloned();
     let regions = board.regions();
     let levels = vec![0; regions.len()];
     let devices = Devices {
@@ -111,7 +113,7 @@ pub(crate) fn install(options: &Options) -> Result<(), String> {
     };
     *DEVICES.lock().map_err(|error| error.to_string())? = Some(devices);
     machine.when_ready();
-    Ok(())
+    Ok(watch)
 }
 
 fn read_board(path: &Path) -> Result<Board, String> {

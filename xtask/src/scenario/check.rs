@@ -263,7 +263,10 @@ impl Checker<'_> {
             }
             for expect in &board.expect {
                 match expect.get_ref().resolve(&mut built) {
-                    Ok(check) => checked.checks.push(check),
+                    Ok(check) => {
+                        devices.frames.extend(check.span().filter(|span| !devices.frames.contains(span)));
+                        checked.checks.push(check);
+                    }
                     Err(error) => self.add(Problem::new(expect.span(), error.to_string())),
                 }
             }

@@ -11,6 +11,7 @@ use super::command::{Command, CommandError};
 use super::pattern::Pattern;
 use super::time::Time;
 use super::video::Video;
+use crate::frames::Span;
 use crate::i2c;
 
 /// EMIO pins of the GPIO controller.
@@ -44,6 +45,9 @@ pub struct Description {
     /// What ran before has left in the SLCR: nothing if the board starts with its power-on, the start-up code's settings if it starts
     /// behind that.
     pub preset: Vec<Preset>,
+    /// The parts of the run in which accesses to the memory of pictures are [counted](crate::frames); none if they are not watched. Whoever owns the
+    /// board has to tell it the processor's accesses ([`Board::watch`](super::Board::watch)).
+    pub frames: Vec<Span>,
     /// The console line at which the nets' histories begin, if what came before is of no interest: a boot loader at work, for instance.
     pub since: Option<Pattern>,
     /// The console line at which the [report](super::Report) is taken: the end of a run, if it is not to depend on when the emulator stops.

@@ -45,6 +45,7 @@ pub use video::{DisplayReport, Video};
 use crate::axi_gpio::{AxiGpio, CHANNEL_2, Channel};
 use crate::ddrc::Ddrc;
 use crate::devcfg::Devcfg;
+use crate::frames::Watch;
 use crate::gpio::{EMIO, Gpio};
 use crate::i2c::{self, Bus, Controller, Fault, Kind};
 use crate::l2cc::L2cc;
@@ -231,6 +232,8 @@ pub struct Board {
     power_on: power_on::PowerOn,
     /// What a person had seen last then.
     frozen_seen: Option<Frame>,
+    /// Who touches the memory of pictures, if that is watched.
+    watch: Option<Watch>,
     /// The slave that must be set up before the display shows anything.
     transmitter: Option<SlavePath>,
 }
@@ -343,14 +346,27 @@ impl Board {
             frozen: None,
             power_on: power_on::PowerOn::default(),
             frozen_seen: None,
+            watch: None,
             transmitter: fabric.video.as_ref().map(Video::transmitter).transpose()?.flatten(),
         };
+        board.watch_frames();
         board.plan()?;
         board.preset();
         board.configured(0);
         // What a net is before anything happens is no edge.
         board.nets.begin_histories();
         Ok(board)
+    }
+
+    /// Watches accesses to pictures, if the description asks for it.
+    fn watch_frames(&mut self) {
+        let spans = &self.description.frames;
+        self.watch = (!spans.is_empty()).then(|| Watch::new(spans));
+        if let Some(watch) = self.watch.clone()
+            && let Some(vdma) = self.vdma_mut()
+        {
+            vdma.watch(watch);
+        }
     }
 
     /// Checks the events and plans those that have a time.
@@ -695,6 +711,9 @@ impl Board {
         if self.description.since.as_ref().is_some_and(|since| since.matches(&text)) {
             self.nets.begin_histories();
         }
+        if let Some(watch) = &self.watch {
+            watch.line(&text);
+        }
         if self.frozen.is_none() && self.description.until.as_ref().is_some_and(|until| until.matches(&text)) {
             self.frozen_seen = self.seen().cloned();
             self.frozen = Some(self.report(now));
@@ -768,11 +787,22 @@ impl Board {
                 .map(|(name, bus)| (name, bus.history().iter().map(ToString::to_string).collect()))
                 .collect(),
             display: self.display().map(DisplayReport::new),
+            frames: self.watch.as_ref().map(Watch::report),
             complaints: self.made.clone(),
             stopped: self.power_on.stopped.clone(),
             loader: self.power_on.loader,
             pending: pending.map(|event| event.command.to_string()).collect(),
         }
+    }
+
+    /// Who wants to know of the processor's accesses to memory, if somebody does.
+    pub fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
+    /// Whether there is a video DMA engine.
+    pub fn has_video(&self) -> bool {
+        self.vdma().is_some()
     }
 
     /// Whether a display is connected.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::video::DisplayReport;
+use crate::frames;
 
 /// So many edges of a net are kept one by one.
 pub const EDGES_KEPT: usize = 1 << 16;
@@ -23,6 +24,9 @@ pub struct Report {
     /// The display, if there is one.
     #[serde(default)]
     pub display: Option<DisplayReport>,
+    /// Who has touched the memory of pictures, if that was watched.
+    #[serde(default)]
+    pub frames: Option<frames::Report>,
     /// What software did wrong, and how often.
     pub complaints: BTreeMap<String, u32>,
     /// Why the boot ROM has stopped, with its code, if it has.

@@ -1,6 +1,7 @@
 //! One channel of the engine.
 
 use super::{Fault, Options, STORES};
+use crate::frames::Piece;
 use crate::{BusError, Memory};
 
 /// Bits of the control register (PG020 tables 2-6 and 2-11).
@@ -249,6 +250,18 @@ impl Channel {
     /// Memory may still be touched.
     pub(super) fn is_in_frame(&self) -> bool {
         self.line.is_some() || self.draining
+    }
+
+    /// The memory that it may touch without being told anything else, in no order and maybe more than once.
+    pub(super) fn pointed(&self) -> Vec<Piece> {
+        if !self.is_running() && !self.draining {
+            return Vec::new();
+        }
+        let committed = self.committed.as_ref().filter(|_| !self.draining);
+        let piece =
+            |parameters: &Parameters, store| Piece { address: parameters.address(store), bytes: parameters.bytes() };
+        let all = |parameters| (0..self.stores()).map(move |store| piece(parameters, store));
+        self.active.iter().chain(committed).flat_map(all).filter(|piece| piece.bytes != 0).collect()
     }
 
     pub(super) fn interrupt(&self) -> bool {

@@ -34,6 +34,7 @@ use channel::{Channel, Direction, Parameters};
 pub use channel::{FrameSync, Genlock};
 
 use crate::complaints::Complaints;
+use crate::frames::Watch;
 use crate::video::{Sink, Source};
 use crate::{Device, Memory, Width};
 
@@ -143,6 +144,7 @@ pub struct Vdma {
     source_due: Option<u64>,
     transfers: VecDeque<Transfer>,
     complaints: Complaints,
+    watch: Option<Watch>,
     /// The latest time that has been seen.
     seen: u64,
 }
@@ -161,8 +163,14 @@ impl Vdma {
             source_due: None,
             transfers: VecDeque::new(),
             complaints: Complaints::new(),
+            watch: None,
             seen: 0,
         }
+    }
+
+    /// Has `watch` told from now on where the channels are pointed and what they move.
+    pub fn watch(&mut self, watch: Watch) {
+        self.watch = Some(watch);
     }
 
     /// The display.
@@ -247,6 +255,9 @@ impl Vdma {
     }
 
     fn log_begin(&mut self, channel: Which, store: u8, parameters: &Parameters, now: u64) {
+        if let Some(watch) = &self.watch {
+            watch.begin(channel, now);
+        }
         if self.transfers.len() == TRANSFERS {
             self.transfers.pop_front();
         }
@@ -271,6 +282,7 @@ impl Vdma {
 
     /// Something has changed that decides when the sink and the source are looked at next. Frames that begin before `now` have begun.
     fn schedule(&mut self, now: u64) {
+        self.point(now);
         self.sink_due = match &self.sink {
             None => None,
             Some(sink) => match sink.next_line() {
@@ -290,6 +302,14 @@ impl Vdma {
                 None => None,
             },
         };
+    }
+
+    /// Tells where the channels are pointed.
+    fn point(&self, now: u64) {
+        let Some(watch) = &self.watch else { return };
+        for (which, channel) in [(Which::Read, &self.read), (Which::Write, &self.write)] {
+            watch.point(which, channel.pointed(), now);
+        }
     }
 
     /// The read channel begins a frame, if it has one.
@@ -318,8 +338,12 @@ impl Vdma {
     fn sink_lines(&mut self, now: u64, memory: &mut dyn Memory) {
         let left = self.sink.as_ref().map_or(0, Sink::lines_left);
         let mut line = Vec::new();
+        let watch = self.watch.clone();
         for _ in 0..left.min(self.options.buffered_lines.max(1)) {
-            let moved = self.read.read_line(memory, &mut line, now);
+            let moved = match &watch {
+                Some(watch) => self.read.read_line(&mut watch.over(memory, now), &mut line, now),
+                None => self.read.read_line(memory, &mut line, now),
+            };
             if !self.read.is_in_frame() {
                 self.end_transfer(Which::Read, now);
                 if self.options.read_sync == FrameSync::FreeRun {
@@ -354,7 +378,10 @@ impl Vdma {
         let Some(source) = &mut self.source else { return };
         for _ in 0..self.options.buffered_lines.max(1) {
             let Some(line) = source.line() else { break };
-            self.write.write_line(memory, &line, now);
+            match &self.watch {
+                Some(watch) => self.write.write_line(&mut watch.over(memory, now), &line, now),
+                None => self.write.write_line(memory, &line, now),
+            }
         }
         if !self.write.is_running() {
             source.stop();

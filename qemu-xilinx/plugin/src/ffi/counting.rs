@@ -16,6 +16,8 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
+use models::frames::Access;
+
 use super::{function, lookup};
 use crate::count::{Count, Mark};
 
@@ -51,6 +53,7 @@ extern "C" fn choose_version() {
 type Id = u64;
 type Opaque = c_void;
 type MarkCallback = extern "C" fn(cpu: c_uint, data: *mut c_void);
+type AccessCallback = extern "C" fn(cpu: c_uint, access: u32, virtual_address: u64, data: *mut c_void);
 
 /// An entry of a scoreboard, passed by value.
 #[repr(C)]
@@ -62,6 +65,8 @@ struct Entry {
 
 /// The addition of a constant, in every version.
 const ADD: c_int = 0;
+/// Loads and stores.
+const BOTH: c_int = 3;
 /// The callback reads no registers.
 const NO_REGISTERS: c_int = 0;
 /// The only processor.
@@ -89,6 +94,12 @@ struct Functions {
     size: unsafe extern "C" fn(*const Opaque) -> usize,
     address: unsafe extern "C" fn(*const Opaque) -> u64,
     call: unsafe extern "C" fn(*mut Opaque, MarkCallback, c_int, *mut c_void),
+    call_at_access: unsafe extern "C" fn(*mut Opaque, AccessCallback, c_int, c_int, *mut c_void),
+    is_store: unsafe extern "C" fn(u32) -> bool,
+    size_shift: unsafe extern "C" fn(u32) -> c_uint,
+    place: unsafe extern "C" fn(u32, u64) -> *const Opaque,
+    is_device: unsafe extern "C" fn(*const Opaque) -> bool,
+    physical: unsafe extern "C" fn(*const Opaque) -> u64,
     counting: Counting,
 }
 
@@ -130,6 +141,12 @@ impl Functions {
                 size: function(c"qemu_plugin_insn_size")?,
                 address: function(c"qemu_plugin_insn_vaddr")?,
                 call: function(c"qemu_plugin_register_vcpu_insn_exec_cb")?,
+                call_at_access: function(c"qemu_plugin_register_vcpu_mem_cb")?,
+                is_store: function(c"qemu_plugin_mem_is_store")?,
+                size_shift: function(c"qemu_plugin_mem_size_shift")?,
+                place: function(c"qemu_plugin_get_hwaddr")?,
+                is_device: function(c"qemu_plugin_hwaddr_is_io")?,
+                physical: function(c"qemu_plugin_hwaddr_phys_addr")?,
                 counting,
             })
         }
@@ -212,6 +229,13 @@ impl Instruction<'_> {
         }
     }
 
+    /// Calls [`crate::access`] whenever it has come to memory.
+    pub(crate) fn call_at_access(self, in_kernel: bool) {
+        let data = std::ptr::without_provenance_mut(in_kernel.into());
+        // SAFETY: The handle is valid; the callback never follows the data as a pointer.
+        unsafe { (self.functions.call_at_access)(self.handle, on_access, NO_REGISTERS, BOTH, data) }
+    }
+
     /// Calls [`crate::mark`] whenever it is executed.
     pub(crate) fn call_at_mark(self, mark: Mark) {
         let data = std::ptr::without_provenance_mut(mark.word() as usize);
@@ -223,6 +247,25 @@ impl Instruction<'_> {
 extern "C" fn on_mark(_cpu: c_uint, data: *mut c_void) {
     if let Some(mark) = Mark::from_word(data.addr() as u32) {
         crate::mark(mark);
+    }
+}
+
+extern "C" fn on_access(_cpu: c_uint, access: u32, virtual_address: u64, data: *mut c_void) {
+    let Some(functions) = FUNCTIONS.get() else { return };
+    if !crate::wants_accesses() {
+        return;
+    }
+    // SAFETY: These functions may be called here, with what was handed over; the place is used before the callback returns, and not at all
+    // where there is none.
+    let (address, bytes, store) = unsafe {
+        let place = (functions.place)(access, virtual_address);
+        if place.is_null() || (functions.is_device)(place) {
+            return;
+        }
+        ((functions.physical)(place), 1 << (functions.size_shift)(access), (functions.is_store)(access))
+    };
+    if let Ok(address) = u32::try_from(address) {
+        crate::access(Access { address, bytes, store, kernel: data.addr() != 0 });
     }
 }
 
@@ -269,13 +312,13 @@ fn install(id: Id, arguments: &[String]) -> Result<(), String> {
         let functions = Functions::find()?;
         Ok(Emulator(FUNCTIONS.get_or_init(|| functions)))
     };
-    let counts = crate::install(arguments, emulator)?;
+    let follows = crate::install(arguments, emulator)?;
     // SAFETY: The types are those of the interface's documentation, and the callbacks live as long as the process.
     unsafe {
         let exit: unsafe extern "C" fn(Id, extern "C" fn(Id, *mut c_void), *mut c_void) =
             function(c"qemu_plugin_register_atexit_cb")?;
         exit(id, on_exit, std::ptr::null_mut());
-        if counts {
+        if follows {
             let translations: unsafe extern "C" fn(Id, extern "C" fn(Id, *mut Opaque)) =
                 function(c"qemu_plugin_register_vcpu_tb_trans_cb")?;
             translations(id, on_translation);
