@@ -12,7 +12,7 @@
 //! | `text`, `bytes` | what is there |
 //! | `sha256` | the sum of all that is there, up to the end of the memory |
 //! | `display` | what must be or have been on the display: see [`screen`](crate::screen) |
-//! | `frames` | who may have touched the memory of pictures: see [`frames`](crate::frames); such a run takes two to three times as long |
+//! | `frames` | who may have touched the memory of pictures: see [`frames`](crate::frames); such a run takes up to two and a half times as long |
 
 use std::fmt::Write as _;
 

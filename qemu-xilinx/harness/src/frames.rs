@@ -14,7 +14,8 @@
 //!
 //! Whatever is expected, the kernel has never cleared memory at which a running channel of the engine was pointed, and the engine has never been at memory that was cleared.
 //!
-//! Where such an expectation is, every access of the processor to memory is looked at. That makes the run two to three times as long.
+//! Where such an expectation is, every access of the processor to memory is looked at. That makes a run up to two and a half times as long: not noticeably where nobody draws, a fifth
+//! longer for the test card, most where components paint all day.
 
 use std::fmt;
 
@@ -101,10 +102,7 @@ fn under_the_engine(report: &Report) -> Vec<String> {
     if *late != 0 {
         problems.push(format!("the frames: the engine has moved {late} bytes from or to memory that was given back"));
     }
-    let is_wrong = |frame: &&Frame| {
-        frame.late != 0 || frame.last.is_some_and(|last| frame.cleared.is_some_and(|cleared| cleared < last))
-    };
-    if let Some(Frame { address, bytes, first, last, cleared, .. }) = report.log.iter().find(is_wrong) {
+    if let Some(Frame { address, bytes, first, last, cleared, .. }) = report.log.iter().find(|frame| frame.late != 0) {
         let time = |time: &Option<u64>| time.unwrap_or_default();
         problems.push(format!(
             "the frames: the first such are {bytes} bytes at {address:#010x}, at which the engine was from {} ns to {} ns; they were cleared at {} ns",

@@ -534,6 +534,11 @@ mod tests {
         watch.point(Which::Write, vec![FIRST], 2);
         watch.access(by(false, false, FIRST.address, 8));
         assert_eq!(bytes(&watch)[0], [8, 0]);
+        // The half of another one.
+        watch.point(Which::Write, vec![FIRST, Piece { address: FIRST.address + PAGE, ..FIRST }], 2);
+        watch.access(by(false, false, FIRST.address + PAGE, 8));
+        assert_eq!(bytes(&watch)[0], [16, 0]);
+        watch.point(Which::Write, vec![FIRST], 2);
         watch.point(Which::Read, vec![], 3);
         watch.access(by(true, true, FIRST.address, 4));
         assert_eq!(watch.report().kernel_stores, 4);

@@ -3,6 +3,7 @@
 
 use zelkova_models::Width;
 use zelkova_models::board::{Board, Command, CommandError, Description, DisplayReport};
+use zelkova_models::frames::{Access, Report};
 use zelkova_models::memory::Ram;
 
 const RAM: u32 = 0x10_0000;
@@ -121,6 +122,87 @@ fn what_lies_in_memory_is_on_the_screen_until_the_engine_stops() {
     assert!(bench.board.screen().is_none() && bench.display().blank);
     assert_eq!(bench.board.seen().unwrap().colour(0, 0), Some(0x12_3456));
     assert_eq!(bench.board.complaints(), Vec::<String>::new());
+}
+
+/// The board with its frames watched, in the whole run and from the console's `go` on.
+fn watched() -> Bench {
+    Bench::new(&description(DESIGN, r#", "frames": [{}, { "from": "go" }]"#))
+}
+
+impl Bench {
+    fn frames(&self) -> Report {
+        self.board.report(self.now).frames.unwrap()
+    }
+
+    /// The processor stores a word.
+    fn store(&self, address: u32, kernel: bool) {
+        self.board.watch().unwrap().access(Access { address, bytes: 4, store: true, kernel });
+    }
+
+    fn say(&mut self, line: &str) {
+        for byte in line.bytes() {
+            self.board.console(byte, self.now);
+        }
+    }
+}
+
+#[test]
+fn memory_is_a_frame_once_a_running_channel_is_pointed_at_it() {
+    assert_eq!(Bench::new(&description(DESIGN, "")).board.report(0).frames, None);
+    for (control, sizes) in [(0x00, 0x50), (0x30, 0xA0)] {
+        let mut bench = watched();
+        bench.store(RAM, false);
+        bench.start(control, sizes);
+        bench.store(RAM, false);
+        bench.store(RAM + PICTURE, false);
+        bench.wait(3);
+        bench.say("go\n");
+        bench.store(RAM + PICTURE - 4, false);
+        bench.wait(2);
+        let report = bench.frames();
+        let stores: Vec<_> = report.spans.iter().map(|counts| counts.stores).collect();
+        assert_eq!(stores, [8, 4]);
+        let begun = |part: usize| [report.spans[part].shown, report.spans[part].captured];
+        let mut wanted = [[3, 0], [2, 0]];
+        if control != 0 {
+            wanted = wanted.map(|[shown, captured]| [captured, shown]);
+        }
+        // The beam or the camera may be in the middle of a frame at first.
+        assert!(begun(0).iter().zip(wanted[0]).all(|(found, least)| (*found == 0) == (least == 0)), "{report:?}");
+        assert_eq!(begun(1), wanted[1]);
+        let [frame] = report.log.as_slice() else { panic!("{report:?}") };
+        assert_eq!((frame.address, frame.bytes, frame.read), (RAM, PICTURE, control == 0));
+        assert!(frame.written != frame.read && frame.cleared.is_none() && frame.first < frame.last);
+    }
+}
+
+#[test]
+fn only_a_reset_that_is_over_lets_the_kernel_have_the_memory() {
+    for (control, sizes) in [(0x00, 0x50), (0x30, 0xA0)] {
+        let mut bench = watched();
+        bench.start(control, sizes);
+        bench.wait(3);
+        bench.now += FRAME / 2;
+        bench.r("vdma", control);
+        // Reset in the middle of a frame: bursts may still be under way.
+        bench.w("vdma", control, 0x4);
+        bench.store(RAM, true);
+        assert_eq!(bench.frames().kernel_stores, 4);
+        bench.now += 2_000;
+        assert_eq!(bench.r("vdma", control) & 4, 0);
+        bench.store(RAM, true);
+        bench.wait(3);
+        assert_eq!((bench.frames().kernel_stores, bench.frames().late), (4, 0));
+
+        let mut bench = watched();
+        bench.start(control, sizes);
+        bench.wait(3);
+        bench.store(RAM, true);
+        bench.wait(1);
+        let report = bench.frames();
+        assert!(report.kernel_stores == 4 && report.late >= u64::from(PICTURE), "{report:?}");
+        assert!(report.log[0].last > report.log[0].cleared);
+    }
 }
 
 #[test]

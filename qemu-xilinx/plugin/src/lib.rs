@@ -29,7 +29,7 @@
 //! **Frames.** If the board's description asks for it, every access of the processor to memory is looked at, for those to the memory of pictures
 //! ([`models::frames`]). That uses the documented plugin interface: QEMU calls after each access, and tells the physical address behind it. Instructions at or above seL4's window
 //! are the kernel's accesses, all others those of programs. The callback comes without the emulator's big lock; what it
-//! and the devices share has a lock of its own, within which neither waits for anything. It makes a run two to three times as long.
+//! and the devices share has a lock of its own, within which neither waits for anything. It makes a run up to two and a half times as long.
 //!
 //! **Counting.** It uses the documented plugin interface only, and adapts to the version of the emulator. QEMU calls whenever it translates a
 //! block of the guest's instructions. The plugin attaches to every instruction an addition that QEMU compiles into the

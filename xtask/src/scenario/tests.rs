@@ -492,6 +492,9 @@ ram = "256K"
 caps = 40
 "#;
 
+/// A system needs a component.
+const COMPONENT: &str = "[[component]]\nname = \"timer\"\nram = \"256K\"\ncaps = 40\n";
+
 #[test]
 fn a_board_is_described_and_expected() {
     let scenario = parse(&system(BOARD)).unwrap().scenario(None).unwrap();
@@ -500,6 +503,27 @@ fn a_board_is_described_and_expected() {
     assert_eq!(scenario.checks.len(), 3);
     assert!(scenario.devices.until.as_ref().is_some_and(|until| until.matches("done")));
     assert!(!scenario.devices.preset.is_empty());
+}
+
+#[test]
+fn the_parts_of_a_run_in_which_frames_are_expected_to_be_let_alone_are_watched() {
+    const VIDEO: &str = "[board.bitstream.video]\ndisplay = { width = 640, height = 480, format = \"rgb888\" }\n";
+    let expect = |keys: &str| format!("[[board.expect]]\nframes = {{ {keys} }}\n");
+    let part = expect("from = \"go\", to = \"stop\", cpu-loads = 0");
+    let all = format!("{VIDEO}{part}{}{part}{COMPONENT}", expect("cpu-stores = 0"));
+    let scenario = parse(&system(&all)).unwrap().scenario(None).unwrap();
+    let watched: Vec<bool> = scenario.devices.frames.iter().map(|span| span.from.is_some()).collect();
+    assert_eq!((watched.as_slice(), scenario.checks.len()), ([true, false].as_slice(), 3));
+    let unwatched = parse(&system(&format!("{VIDEO}{COMPONENT}"))).unwrap().scenario(None).unwrap();
+    assert_eq!(unwatched.devices.frames.len(), 0);
+    for (text, mistake) in [
+        (part.clone(), "the bitstream has no video"),
+        (format!("{VIDEO}{}", expect("from = \"go\"")), "what is expected of it?"),
+        (format!("{VIDEO}{}", expect("cpu-load = 0")), "unknown field `cpu-load`"),
+    ] {
+        let found = mistakes(&system(&format!("{text}{COMPONENT}")));
+        assert!(found.contains(mistake), "{found}");
+    }
 }
 
 #[test]
