@@ -269,7 +269,8 @@ impl<'a> Drills<'a> {
         let (card, files) = self.card(drill, &folder)?;
         let scenario = self.scenario(drill)?;
         let options = Options { card, files: Some(files), ..self.options.clone() };
-        let ran = Built::on_card(self.pipeline, &scenario)?.run(self.workspace, &options, |_, _| ())?;
+        let ran =
+            Built::on_card(self.pipeline, &scenario)?.run(self.workspace, &options, |_, _| ())?.uninterrupted()?;
         judge(drill, &ran).with_context(|| {
             let mut console = ran.console.join("\n| ");
             console.insert_str(0, "| ");

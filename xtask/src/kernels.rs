@@ -5,15 +5,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::time::Instant;
 
+use anyhow::Context;
+use harness::judge::Verdict;
 use kernel::Prefix;
 use sha2::{Digest, Sha256};
 
-use crate::pipeline::{Kernel, Pipeline};
-use crate::run::Options;
+use crate::pipeline::{Checksum, Kernel, Pipeline};
+use crate::run::{Interrupted, Options};
 use crate::scenario::{self, Document};
 use crate::setup::Toolchain;
-use crate::suite;
+use crate::suite::{self, NotPassed};
 use crate::workspace::Workspace;
 
 /// What the table calls the kernel that is built here.
@@ -75,19 +78,28 @@ pub(crate) fn run(
     }
     let mut checksums = Checksums::new();
     let mut rows = Vec::new();
+    let mut interrupted = false;
     for (name, prefix) in kernels {
         let mut row = Row::new(name, &prefix);
         println!("{} ({})", row.kernel, row.configuration);
         let pipeline = Pipeline::new(workspace, toolchain, prefix);
-        for document in &documents {
-            row.scenarios(workspace, &pipeline, options, document, choice, &mut checksums)?;
-        }
+        interrupted = documents
+            .iter()
+            .try_for_each(|document| row.scenarios(workspace, &pipeline, options, document, choice, &mut checksums))
+            .is_err();
         // Whoever stops this before its end has at least that.
         println!("{}", row.line());
         rows.push(row);
+        if interrupted {
+            break;
+        }
     }
     println!("\n{}", table(&rows));
     println!("{}", components(&checksums));
+    if interrupted {
+        println!("interrupted: the table has what was run until then");
+        return Ok(ExitCode::from(Verdict::Interrupted.exit_code()));
+    }
     let all_passed = rows.iter().all(|row| row.failed.is_empty());
     Ok(if all_passed { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -99,7 +111,11 @@ impl Row {
         Self { kernel, configuration, fingerprint, run: 0, failed: Vec::new() }
     }
 
-    /// Runs a scenario and its cases.
+    /// Runs a scenario and its cases; each has its line as soon as it is over.
+    ///
+    /// # Errors
+    ///
+    /// The user wants no more.
     fn scenarios(
         &mut self,
         workspace: &Workspace,
@@ -108,28 +124,19 @@ impl Row {
         document: &Document,
         choice: &Choice,
         checksums: &mut Checksums,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), Interrupted> {
         for name in document.names().into_iter().filter(|name| choice.has(name)) {
-            let scenario = document.scenario(name.split_once('/').map(|(_, case)| case))?;
-            self.run += 1;
-            let mut result = suite::boot(workspace, pipeline, options, &scenario);
-            let components = pipeline.checksums(&scenario).unwrap_or_else(|error| {
-                if result.is_ok() {
-                    result = Err(format!("the components cannot be compared: {error:#}"));
-                }
-                Vec::new()
-            });
-            for component in components {
-                let place = (scenario.system().to_owned(), component.program.clone());
-                let first = checksums.entry(place).or_insert_with(|| component.sha256.clone());
-                if *first != component.sha256 {
-                    result = result.and(Err(format!("{} is another file than on the first kernel", component.program)));
-                }
-            }
+            let started = Instant::now();
+            let result = compare(workspace, pipeline, options, document, &name, checksums);
+            let took = started.elapsed().as_secs_f64();
             match result {
-                Ok(()) => println!("  {name} ... ok"),
-                Err(why) => {
-                    println!("  {name} ... FAILED");
+                Ok(()) => println!("  {name} ... ok ({took:.1} s)"),
+                Err(NotPassed::Interrupted) => {
+                    println!("  {name} ... interrupted ({took:.1} s)");
+                    return Err(Interrupted);
+                }
+                Err(NotPassed::Failed(why)) => {
+                    println!("  {name} ... FAILED ({took:.1} s)");
                     for line in why.lines() {
                         println!("    {line}");
                     }
@@ -137,6 +144,7 @@ impl Row {
                     self.failed.push((name, reason));
                 }
             }
+            self.run += 1;
         }
         Ok(())
     }
@@ -152,6 +160,26 @@ impl Row {
         text.push_str(" |");
         text
     }
+}
+
+/// Runs the scenario or case `name`, and looks whether its components are the files that they were on the first kernel.
+fn compare(
+    workspace: &Workspace,
+    pipeline: &Pipeline<'_>,
+    options: &Options,
+    document: &Document,
+    name: &str,
+    checksums: &mut Checksums,
+) -> Result<(), NotPassed> {
+    let scenario = document.scenario(name.split_once('/').map(|(_, case)| case)).map_err(anyhow::Error::from)?;
+    suite::boot(workspace, pipeline, options, &scenario)?;
+    for Checksum { program, sha256 } in pipeline.checksums(&scenario).context("the components cannot be compared")? {
+        let first = checksums.entry((scenario.system().to_owned(), program.clone())).or_insert_with(|| sha256.clone());
+        if *first != sha256 {
+            return Err(NotPassed::Failed(format!("{program} is another file than on the first kernel")));
+        }
+    }
+    Ok(())
 }
 
 /// What the component files were, for comparison with another table's.

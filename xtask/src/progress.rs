@@ -1,15 +1,20 @@
 //! Long steps, shown while they run: a spinner on a terminal, a plain line elsewhere.
 
 use std::io::{BufRead, BufReader, IsTerminal};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::sys::signal::Signal;
 
 /// Steps that took longer leave a line on the terminal.
 const WORTH_A_LINE: Duration = Duration::from_secs(2);
+
+/// Signals by which a user ends a command.
+const INTERRUPTS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
 
 /// A step that is under way; ends when dropped.
 pub(crate) struct Step {
@@ -49,13 +54,13 @@ impl Step {
     /// [`Failed`] with everything that the command printed, if it cannot be started or fails.
     pub(crate) fn run(&self, command: &mut Command) -> Result<String, Failed> {
         let shown = shown(command);
-        let failed = |why: String, output: String| Failed { command: shown.clone(), why, output };
+        let failed = |why: String, output: String, signal| Failed { command: shown.clone(), why, output, signal };
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| failed(error.to_string(), String::new()))?;
+            .map_err(|error| failed(error.to_string(), String::new(), None))?;
         let output = Arc::new(Mutex::new(String::new()));
         let mut readers = Vec::new();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -65,13 +70,16 @@ impl Step {
         if let Some(stderr) = stderr {
             readers.push(self.follow(stderr, &output));
         }
-        let status = child.wait().map_err(|error| failed(error.to_string(), String::new()))?;
+        let status = child.wait().map_err(|error| failed(error.to_string(), String::new(), None))?;
         for reader in readers {
             // A reader does not panic; if it did, its part of the output is missing, no more.
             let _ = reader.join();
         }
         let output = output.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if status.success() { Ok(output) } else { Err(failed(describe(status), without_progress(&output))) }
+        if status.success() {
+            return Ok(output);
+        }
+        Err(failed(describe(status), without_progress(&output), status.signal()))
     }
 
     fn follow(&self, pipe: impl std::io::Read + Send + 'static, output: &Arc<Mutex<String>>) -> thread::JoinHandle<()> {
@@ -110,6 +118,15 @@ pub(crate) struct Failed {
     pub(crate) why: String,
     /// What it printed, both streams as they came.
     pub(crate) output: String,
+    /// The signal by which it ended, if it did.
+    signal: Option<i32>,
+}
+
+impl Failed {
+    /// Whether the user ended it: Ctrl-C at a terminal is for the command as well as for this program.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        INTERRUPTS.iter().any(|&signal| self.signal == Some(signal as i32))
+    }
 }
 
 /// What a command printed less the lines by which Cargo shows its progress (a verb in a column of twelve), among which
@@ -149,6 +166,15 @@ mod tests {
         assert!(failed.output.contains("out\n") && failed.output.contains("err\n"), "{failed}");
         let failed = step.run(&mut Command::new("/no/such/program")).unwrap_err();
         assert!(failed.to_string().contains("/no/such/program"), "{failed}");
+    }
+
+    #[test]
+    fn a_command_that_the_user_ends_is_told_from_one_that_fails() {
+        let ended = |signal| {
+            let script = format!("kill -{signal} $$");
+            Step::begin("testing").run(Command::new("sh").args(["-c", &script])).unwrap_err().is_interrupted()
+        };
+        assert!(ended("INT") && ended("TERM") && !ended("SEGV"));
     }
 
     #[test]

@@ -238,7 +238,17 @@ impl<'a> Built<'a> {
     }
 }
 
+/// The user ended it.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
+
 impl Ran {
+    /// This run, unless it is none because the user ended it.
+    pub(crate) fn uninterrupted(self) -> Result<Self, Interrupted> {
+        if self.verdict == Verdict::Interrupted { Err(Interrupted) } else { Ok(self) }
+    }
+
     /// Whether this is what the scenario says must happen, and if not, why.
     pub(crate) fn check(&self, fails_with: Option<&Pattern>) -> Result<(), String> {
         match (fails_with, &self.verdict) {

@@ -10,11 +10,18 @@ use anyhow::{Context, ensure};
 use crate::files::{read, write_if_changed};
 use crate::workspace::Workspace;
 
+/// The version of all packages of a copy.
+const VERSION: &str = "0.0.0-copy";
+/// What the tree's manifest says about the version of its packages.
+const SECTION: &str = "[workspace.package]";
+const KEY: &str = "\nversion = \"";
+
 /// Copies what belongs to the tree of `workspace` to a folder of this `name` in the target folder, lets `change` change the
 /// copy, and returns its root. What an earlier copy had more is removed.
 ///
-/// Files that end as they were keep their time, so that Cargo does not take them for changed ones. The copy must not share the
-/// tree's target folder: Cargo tells the crates of two trees apart by their places below the root only.
+/// Files that end as they were keep their time, so that Cargo does not take them for changed ones. The packages of the copy have
+/// [another version](VERSION): Cargo tells packages of two trees apart by name, version and place below the root, and so those of the copy
+/// from those of the tree, while what both have from the registry is compiled once if they [share the folder](share) for that.
 ///
 /// # Errors
 ///
@@ -41,13 +48,34 @@ pub(crate) fn copy(
     for File { path, .. } in &before {
         if path.strip_prefix(&root).is_ok_and(|path| !wanted.contains(path)) {
             std::fs::remove_file(path).with_context(|| path.display().to_string())?;
+            // Cargo takes a folder without a manifest for a broken package. One that is not empty stays.
+            let mut emptied = path.ancestors().skip(1).take_while(|folder| *folder != root);
+            while emptied.next().is_some_and(|folder| std::fs::remove_dir(folder).is_ok()) {}
         }
     }
 
+    let manifest = root.join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).with_context(|| manifest.display().to_string())?;
+    write_if_changed(&manifest, with_version(&text)?.as_bytes())?;
     let manifest = root.join("xtask/Cargo.toml");
     change(&Workspace::at(&manifest)?)?;
     before.iter().try_for_each(File::keep_time)?;
     Ok(root)
+}
+
+/// Lets Cargo, run in a copy of `workspace`, put its results into the folder `scratch/target`, and share with the tree what it
+/// compiles on the way.
+pub(crate) fn share(workspace: &Workspace, cargo: &mut Command) {
+    cargo.env("CARGO_TARGET_DIR", workspace.output().join("scratch/target"));
+    cargo.env("CARGO_BUILD_BUILD_DIR", &workspace.intermediate);
+}
+
+/// `manifest`, the tree's, with another version for all its packages.
+fn with_version(manifest: &str) -> anyhow::Result<String> {
+    let (before, behind) = manifest.split_once(SECTION).with_context(|| format!("no {SECTION:?} in Cargo.toml"))?;
+    let (between, behind) = behind.split_once(KEY).with_context(|| format!("no version behind {SECTION:?}"))?;
+    let (_, behind) = behind.split_once('"').context("the version in Cargo.toml does not end")?;
+    Ok(format!("{before}{SECTION}{between}{KEY}{VERSION}\"{behind}"))
 }
 
 /// A file as it was.

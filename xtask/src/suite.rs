@@ -6,14 +6,15 @@
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use harness::judge::Verdict;
 use kernel::Prefix;
 
 use crate::drill::{self, Drills};
 use crate::neutral;
 use crate::new::{self, Kind};
 use crate::pipeline::{Kernel, Pipeline};
-use crate::progress::Step;
-use crate::run::{Built, Options};
+use crate::progress::{Failed, Step};
+use crate::run::{Built, Interrupted, Options};
 use crate::scenario::{self, Document, Scenario};
 use crate::scratch;
 use crate::setup::Toolchain;
@@ -34,7 +35,7 @@ pub(crate) fn run(
     options: &Options,
     filter: Option<&str>,
 ) -> anyhow::Result<ExitCode> {
-    let mut suite = Suite { filter, passed: 0, failed: 0 };
+    let mut suite = Suite { filter, passed: 0, failed: 0, interrupted: false };
     if kernel.prefix.is_some() {
         // One that cannot be used is refused at once.
         kernel.prefix(workspace)?;
@@ -42,7 +43,7 @@ pub(crate) fn run(
         println!("left out, being the same with every kernel: {left_out}, {NEW}, boot");
     } else {
         suite.commands(workspace, None);
-        suite.item(NEW, || begin(workspace, &kernel.prefix(workspace).map_err(|error| format!("{error:#}"))?));
+        suite.item(NEW, || begin(workspace, &kernel.prefix(workspace)?));
     }
     if let Some(program) = filter.filter(|filter| workspace.package(filter).is_some()) {
         let pipeline = Pipeline::new(workspace, toolchain, kernel.prefix(workspace)?);
@@ -70,27 +71,54 @@ pub(crate) fn run(
         let pipeline = Pipeline::new(workspace, toolchain, kernel.prefix(workspace)?);
         suite.item(CLIPPY_TARGET, || lint_target(workspace, &pipeline));
         suite.item(NEUTRAL, || {
-            let found = neutral::check(workspace, &pipeline).map_err(|error| format!("{error:#}"))?;
+            let found = neutral::check(workspace, &pipeline)?;
             println!("{found}");
             Ok(())
         });
         for (name, document) in documents {
             match document {
                 Ok(document) => suite.scenarios(workspace, &pipeline, options, &document),
-                Err(error) => suite.item(&name, || Err(error)),
+                Err(error) => suite.item(&name, || Err(NotPassed::Failed(error))),
             }
         }
         let prepared = Drills::new(workspace, &pipeline, options);
         for name in drills {
             suite.item(name, || {
                 let _step = Step::begin(format!("running {name}"));
-                prepared.run(name).map_err(|error| format!("{error:#}"))
+                Ok(prepared.run(name)?)
             });
         }
     }
 
-    println!("{} passed, {} failed", suite.passed, suite.failed);
-    Ok(if suite.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    println!(
+        "{} passed, {} failed{}",
+        suite.passed,
+        suite.failed,
+        if suite.interrupted { ", interrupted" } else { "" }
+    );
+    Ok(match (suite.interrupted, suite.failed) {
+        (true, _) => ExitCode::from(Verdict::Interrupted.exit_code()),
+        (false, 0) => ExitCode::SUCCESS,
+        (false, _) => ExitCode::from(1),
+    })
+}
+
+/// Why something did not pass.
+#[derive(Debug)]
+pub(crate) enum NotPassed {
+    /// The user wants no more.
+    Interrupted,
+    /// It failed, for this reason.
+    Failed(String),
+}
+
+impl From<anyhow::Error> for NotPassed {
+    fn from(error: anyhow::Error) -> Self {
+        let is_interrupted = error.chain().any(|cause| {
+            cause.is::<Interrupted>() || cause.downcast_ref::<Failed>().is_some_and(Failed::is_interrupted)
+        });
+        if is_interrupted { Self::Interrupted } else { Self::Failed(format!("{error:#}")) }
+    }
 }
 
 /// What Cargo checks without a kernel: its command, that for all packages, and what comes behind the packages.
@@ -114,11 +142,13 @@ struct Suite<'a> {
     filter: Option<&'a str>,
     passed: u32,
     failed: u32,
+    /// The user wants no more.
+    interrupted: bool,
 }
 
 impl Suite<'_> {
-    fn item(&mut self, name: &str, check: impl FnOnce() -> Result<(), String>) {
-        if !self.filter.is_none_or(|filter| name.contains(filter)) {
+    fn item(&mut self, name: &str, check: impl FnOnce() -> Result<(), NotPassed>) {
+        if self.interrupted || !self.filter.is_none_or(|filter| name.contains(filter)) {
             return;
         }
         let started = Instant::now();
@@ -129,7 +159,11 @@ impl Suite<'_> {
                 self.passed += 1;
                 println!("{name} ... ok ({took:.1} s)");
             }
-            Err(why) => {
+            Err(NotPassed::Interrupted) => {
+                self.interrupted = true;
+                println!("{name} ... interrupted ({took:.1} s)");
+            }
+            Err(NotPassed::Failed(why)) => {
                 self.failed += 1;
                 println!("{name} ... FAILED ({took:.1} s)");
                 for line in why.lines() {
@@ -176,7 +210,7 @@ impl Suite<'_> {
         for name in document.names() {
             self.item(&name, || {
                 let case = name.split_once('/').map(|(_, case)| case);
-                let scenario = document.scenario(case).map_err(|error| error.to_string())?;
+                let scenario = document.scenario(case).map_err(anyhow::Error::from)?;
                 boot(workspace, pipeline, options, &scenario)
             });
         }
@@ -187,22 +221,21 @@ impl Suite<'_> {
 ///
 /// An app and a driver are made in a copy of the tree, which is then tested by its own xtask, since that knows the driver's
 /// service.
-fn begin(workspace: &Workspace, prefix: &Prefix) -> Result<(), String> {
+fn begin(workspace: &Workspace, prefix: &Prefix) -> Result<(), NotPassed> {
     const MADE: [(Kind, &str); 2] = [(Kind::App, "new-app"), (Kind::Driver, "new-driver")];
-    let copied = scratch::copy(workspace, "tree", |copy| {
+    let root = scratch::copy(workspace, "tree", |copy| {
         MADE.iter().try_for_each(|(kind, name)| new::make(copy, *kind, name).map(drop))
-    });
-    let root = copied.map_err(|error| format!("{error:#}"))?;
+    })?;
     for (_, name) in MADE {
         let mut command = cargo();
         command.args(["xtask", "test", name, "--sel4-prefix"]).arg(prefix.dir()).current_dir(&root);
-        command.env("CARGO_TARGET_DIR", workspace.output().join("scratch/target"));
+        scratch::share(workspace, &mut command);
         quietly(&format!("testing {name}"), &mut command)?;
     }
     Ok(())
 }
 
-fn lint_target(workspace: &Workspace, pipeline: &Pipeline<'_>) -> Result<(), String> {
+fn lint_target(workspace: &Workspace, pipeline: &Pipeline<'_>) -> Result<(), NotPassed> {
     let mut command = pipeline.cargo("clippy");
     for package in workspace.target_packages() {
         command.args(["--package", package]);
@@ -211,8 +244,8 @@ fn lint_target(workspace: &Workspace, pipeline: &Pipeline<'_>) -> Result<(), Str
     quietly(CLIPPY_TARGET, &mut command)
 }
 
-fn quietly(name: &str, command: &mut Command) -> Result<(), String> {
-    Step::begin(name).run(command).map(|_| ()).map_err(|failed| failed.to_string())
+fn quietly(name: &str, command: &mut Command) -> Result<(), NotPassed> {
+    Step::begin(name).run(command).map(drop).map_err(|failed| anyhow::Error::from(failed).into())
 }
 
 /// Builds and runs one scenario and checks that it ends as it should.
@@ -221,14 +254,15 @@ pub(crate) fn boot(
     pipeline: &Pipeline<'_>,
     options: &Options,
     scenario: &Scenario,
-) -> Result<(), String> {
-    let built = Built::new(pipeline, scenario).map_err(|error| format!("{error:#}"))?;
+) -> Result<(), NotPassed> {
+    let built = Built::new(pipeline, scenario)?;
     let step = Step::begin(format!("running {}", scenario.name));
-    let ran = built.run(workspace, options, |_, line| step.at(line)).map_err(|error| format!("{error:#}"))?;
+    let ran = built.run(workspace, options, |_, line| step.at(line))?;
+    let ran = ran.uninterrupted().map_err(anyhow::Error::from)?;
     ran.check(scenario.fails_with.as_ref()).map_err(|why| {
         let skipped = ran.console.len().saturating_sub(SHOWN);
         let shown = ran.console.iter().skip(skipped).map(|line| format!("| {line}\n"));
         let note = if skipped == 0 { String::new() } else { format!("| ({skipped} lines before)\n") };
-        format!("{why}\n{note}{}{}\n", shown.collect::<String>(), ran.artefacts())
+        NotPassed::Failed(format!("{why}\n{note}{}{}\n", shown.collect::<String>(), ran.artefacts()))
     })
 }

@@ -22,6 +22,8 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     /// Cargo's target folder.
     pub(crate) target: PathBuf,
+    /// Where Cargo keeps what it compiles on the way; the target folder, unless it is told otherwise.
+    pub(crate) intermediate: PathBuf,
     /// Programs for the board: the package of each.
     programs: BTreeMap<String, Program>,
 }
@@ -37,6 +39,7 @@ struct Metadata {
     packages: Vec<Package>,
     workspace_root: PathBuf,
     target_directory: PathBuf,
+    build_directory: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +77,7 @@ impl Workspace {
     fn from_metadata(json: &[u8]) -> anyhow::Result<Self> {
         let metadata: Metadata = serde_json::from_slice(json).context("cannot read what cargo metadata printed")?;
         let mut programs = BTreeMap::new();
-        for package in metadata.packages {
+        for package in &metadata.packages {
             let folder = package
                 .manifest_path
                 .strip_prefix(&metadata.workspace_root)
@@ -86,14 +89,15 @@ impl Workspace {
                 continue;
             }
             let component = COMPONENTS.contains(&folder.as_str());
-            for target in package.targets {
+            for target in &package.targets {
                 if target.kind.iter().any(|kind| kind == "bin") {
                     let program = Program { package: package.name.clone(), component };
-                    programs.insert(target.name, program);
+                    programs.insert(target.name.clone(), program);
                 }
             }
         }
-        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory, programs })
+        let Metadata { workspace_root: root, target_directory: target, build_directory: intermediate, .. } = metadata;
+        Ok(Self { root, target, intermediate, programs })
     }
 
     /// The scenarios' folder.
@@ -143,7 +147,7 @@ mod tests {
     #[test]
     fn programs_are_sorted_by_folder() {
         let json = br#"{
-            "workspace_root": "/w", "target_directory": "/t",
+            "workspace_root": "/w", "target_directory": "/t", "build_directory": "/t",
             "packages": [
                 { "name": "z-sd", "manifest_path": "/w/drivers/sd/Cargo.toml",
                   "targets": [{ "name": "z_sd", "kind": ["lib"] }, { "name": "sd", "kind": ["bin"] }] },
