@@ -1,11 +1,21 @@
 //! Shows a test card: colour bars, ramps, and a block that moves with each frame.
+//!
+//! A display engine that has failed may recover. The test card waits for that as long as it is told to, and tries again now and then.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+use component::delay::Delay;
 use component::mark::{begin, end, interval};
 use component::screen::Screen;
+use component::signal::Signal;
 use component::{Env, Error, log};
+use embedded_hal::delay::DelayNs;
 use serde::Deserialize;
 use session::framebuffer::{Area, Format, Statistics};
+
+/// Raised by the timer.
+const TIME: u32 = 1;
+/// Milliseconds until an engine that has failed is tried again.
+const RETRY: u32 = 50;
 
 component::entry!(run);
 
@@ -18,11 +28,37 @@ struct Config {
     buffers: u32,
     /// RAM to donate to the session, in bytes.
     ram: u32,
+    /// How long an engine that has failed is waited for, altogether, in milliseconds. More than 0 needs a timer.
+    patience: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { frames: 0, buffers: 2, ram: 9 << 20 }
+        Self { frames: 0, buffers: 2, ram: 9 << 20, patience: 0 }
+    }
+}
+
+/// Waits for an engine that has failed.
+struct Patience {
+    delay: Delay,
+    /// Milliseconds.
+    left: u32,
+}
+
+impl Patience {
+    fn new(time: u32) -> Result<Option<Self>, Error> {
+        if time == 0 {
+            return Ok(None);
+        }
+        let signal = Signal::new(TIME).ok_or(Error::Invalid)?;
+        Ok(Some(Self { delay: Delay::open(signal)?, left: time }))
+    }
+
+    /// Waits, or gives up with the error.
+    fn wait(&mut self, error: Error) -> Result<(), Error> {
+        self.left = self.left.checked_sub(RETRY).ok_or(error)?;
+        self.delay.delay_ms(RETRY);
+        Ok(())
     }
 }
 
@@ -36,6 +72,8 @@ fn run(env: Env) -> Result<(), Error> {
         Format::Rgb565 => "RGB565",
     };
     log!("{} x {}, {format}, {} buffers", info.width, info.height, info.buffers);
+    let mut patience = Patience::new(config.patience)?;
+    let mut has_failed = false;
     let mut number = 0;
     while config.frames == 0 || number < config.frames {
         // Drawing into memory does not fail.
@@ -49,9 +87,22 @@ fn run(env: Env) -> Result<(), Error> {
         screen.write_back(Area::default())?;
         end::<{ interval::WRITE_BACK }>();
         begin::<{ interval::SHOW }>();
-        screen.show(Area::default())?;
+        let shown = screen.show(Area::default());
         end::<{ interval::SHOW }>();
-        number = number.wrapping_add(1);
+        match (shown, &mut patience) {
+            (Ok(()), _) => number = number.wrapping_add(1),
+            (Err(error @ Error::Device), Some(patience)) => {
+                if !has_failed {
+                    log!("picture {number}: {error}, trying again");
+                }
+                patience.wait(error)?;
+            }
+            (Err(error), _) => return Err(error),
+        }
+        let had_failed = core::mem::replace(&mut has_failed, shown.is_err());
+        if had_failed && !has_failed {
+            log!("the screen is back");
+        }
     }
     // The last picture is on the screen from the next frame on.
     screen.server().sync()?;

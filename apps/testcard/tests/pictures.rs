@@ -15,8 +15,8 @@ use embedded_graphics::primitives::Rectangle;
 use zelkova_testcard::{draw, draw_moving, draw_still};
 
 /// Width, height, name of the format, and the last frame that the scenario shows.
-const PICTURES: [(u32, u32, &str, u32); 3] =
-    [(640, 480, "RGB888", 609), (800, 600, "XRGB8888", 119), (1280, 720, "RGB565", 119)];
+const PICTURES: [(u32, u32, &str, u32); 4] =
+    [(640, 480, "RGB888", 609), (800, 600, "XRGB8888", 119), (1280, 720, "RGB565", 119), (1920, 1080, "RGB888", 39)];
 
 struct Canvas {
     size: Size,

@@ -109,7 +109,8 @@ impl Screen {
     /// [`show`](Self::show). `damage` is what has been drawn since this buffer was shown last.
     ///
     /// # Errors
-    /// [`Error::Device`]: the display engine has failed. [`Error::Invalid`]: the area is not on the screen.
+    /// [`Error::Device`]: the display engine has failed. It may recover, and then it shows the last picture that was presented: so draw the next one, and present it
+    /// after a while. [`Error::Invalid`]: the area is not on the screen.
     pub fn present(&mut self, damage: Area) -> Result<(), Error> {
         self.write_back(damage)?;
         self.show(damage)
@@ -144,9 +145,12 @@ impl Screen {
 
     fn flip(&mut self, damage: Area, wait: bool) -> Result<(), Error> {
         let next = self.hidden();
-        self.server.flip(next as u32, damage, wait)?;
-        self.shown = next;
-        Ok(())
+        let result = self.server.flip(next as u32, damage, wait);
+        // An engine that has failed begins with that one when it recovers.
+        if matches!(result, Ok(_) | Err(Error::Device)) {
+            self.shown = next;
+        }
+        result.map(drop)
     }
 }
 

@@ -14,7 +14,7 @@
 //! picture gets from the camera to the screen without anybody copying it, or even having it mapped. When the capture session ends, so do its buffers, and the screen is blank.
 //!
 //! The answer to a flip can wait for its end; and the notification that the client has [connected](FramebufferRequest::Connect) is raised at
-//! the end of each frame. Waiting is a call, so that a client whose server dies gets an error and does not wait for ever.
+//! the end of each frame, and when the engine fails or recovers. Waiting is a call, so that a client whose server dies gets an error and does not wait for ever.
 //!
 //! Size, format and rate of the screen are those of the hardware; who may have the screen is decided by the server's policy for the client's label. When
 //! a session is closed, or its client ends, the screen is blank.
@@ -191,7 +191,7 @@ impl Area {
 pub struct Statistics {
     /// Frames that were shown.
     pub frames: u32,
-    /// Flips that are over.
+    /// Flips that are over, be it because the engine has failed.
     pub flips: u32,
     /// Errors of the engine or of the stream.
     pub errors: u32,
@@ -234,8 +234,9 @@ impl<T: Transport> Client<T> {
     /// Shows a buffer from the next frame on; with `wait` returns when what was shown before is free. Returns the number of frames so far.
     ///
     /// # Errors
-    /// [`Error::Busy`]: the last flip is not over. [`Error::Device`]: the engine has failed. [`Error::Invalid`]: there is no such buffer, or the
-    /// area is not on the screen. [`Error::Gone`]: the capture session that the buffer was imported from has ended.
+    /// [`Error::Busy`]: the last flip is not over. [`Error::Device`]: the engine has failed; should it recover, it begins with this buffer, or with the
+    /// one of a later flip. [`Error::Invalid`]: there is no such buffer, or the area is not on the screen. [`Error::Gone`]: the capture session that the
+    /// buffer was imported from has ended.
     #[inline]
     pub fn flip(&self, buffer: u32, damage: Area, wait: bool) -> Result<u32, Error> {
         let [origin, size] = damage.to_words();

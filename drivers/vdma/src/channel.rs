@@ -22,6 +22,10 @@
 //! **Stopping.** [`stop`](Channel::stop) resets the channel: PG020 promises that transfers to memory are complete when the reset is. Only then may memory be given to
 //! others. If the reset does not end by its deadline, the channel has failed, and the memory must be kept.
 //!
+//! **A reset that does not end** usually waits for a clock: the engine resets what is in the domains of the stream and of memory, too. So the channel, which
+//! [has failed](Failure::Reset) when the deadline is over, goes on looking, every [`RESET_RETRY`] µs, and when the reset has ended after all, it does what it was reset for.
+//! Meanwhile the register says what it said: a second request would add nothing.
+//!
 //! # What it does not do
 //!
 //! Genlock: which frame store comes next is decided by software. Caches: whoever hands memory over cleans or invalidates them.
@@ -37,6 +41,8 @@ pub const STORES: usize = 32;
 pub const RESET_TIME: u64 = 20_000;
 /// Time between two looks whether a reset is over, in µs.
 const RESET_POLL: u64 = 1_000;
+/// The same once the reset is overdue.
+pub const RESET_RETRY: u64 = 100_000;
 /// Looks at once: a reset usually takes a few clocks.
 const RESET_LOOKS: u32 = 50;
 /// A frame ends at least so often, in µs; the slowest mode has 24 frames a second.
@@ -145,7 +151,8 @@ pub enum FlipError {
 /// Why a channel has failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// A reset did not end within [`RESET_TIME`]. The engine may still use memory.
+    /// A reset did not end within [`RESET_TIME`]. The engine may still use memory. Should it end later, the channel [recovers](Change::Recovered), or does what
+    /// else it was reset for.
     #[error("the reset did not end in {RESET_TIME} µs: is the stream's clock running?")]
     Reset,
     /// Errors came again and again.
@@ -165,7 +172,7 @@ pub enum State {
     Resetting,
     /// It moves frames.
     Running,
-    /// It does nothing any more until it is started again.
+    /// It does nothing any more until it is started again, or until a reset [ends after all](Failure::Reset).
     Failed(Failure),
 }
 
@@ -192,6 +199,8 @@ pub struct Counters {
     pub stalls: u32,
     /// Resets to recover.
     pub recoveries: u32,
+    /// Resets that did not end in time.
+    pub overdue: u32,
 }
 
 /// What an interrupt, or the lapse of time, has brought.
@@ -210,7 +219,7 @@ pub struct Outcome {
 /// What has become of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It has been reset because of an error and runs again.
+    /// It has been reset because of an error, or had failed because its reset did not end, and runs again.
     Recovered,
     /// It has stopped, as [`Channel::stop`] asked.
     Stopped,
@@ -236,7 +245,8 @@ enum After {
 #[derive(Clone, Copy, Debug)]
 struct Reset {
     after: After,
-    ends: u64,
+    /// Must be over then; `None`: it is overdue.
+    ends: Option<u64>,
     look: u64,
 }
 
@@ -350,19 +360,21 @@ impl<B: Registers> Channel<B> {
 
     /// Lets the frames from the next one on use picture `store`. [`Outcome::flipped`] says when what was shown before is free.
     ///
+    /// A channel whose reset is [overdue](Failure::Reset) begins with that picture should it recover. Until then it can be told another one.
+    ///
     /// # Errors
     /// [`FlipError`]; then nothing changes.
     pub fn flip(&mut self, store: u8) -> Result<(), FlipError> {
-        let running = matches!(self.state, State::Running | State::Resetting);
+        if self.is_flipping() {
+            return Err(FlipError::Pending);
+        }
+        let running = matches!(self.state, State::Running | State::Resetting | State::Failed(Failure::Reset));
         let Some(setup) = self.setup.as_mut().filter(|_| running) else { return Err(FlipError::NotParked) };
         if !matches!(setup.mode, Mode::Parked(_)) {
             return Err(FlipError::NotParked);
         }
         if usize::from(store) >= setup.pictures {
             return Err(FlipError::NoPicture(store));
-        }
-        if self.flip.is_some() {
-            return Err(FlipError::Pending);
         }
         setup.mode = Mode::Parked(store);
         // What the client drew is in memory before the engine is told to read it.
@@ -375,12 +387,17 @@ impl<B: Registers> Channel<B> {
         Ok(())
     }
 
+    /// The last flip is not over, and will be.
+    fn is_flipping(&self) -> bool {
+        self.flip.is_some() && self.state != State::Failed(Failure::Reset)
+    }
+
     /// Lets the frames from the next one on use another picture of the same form at `address`. It takes the place of one that is not shown.
     ///
     /// # Errors
     /// [`FlipError`]; then nothing changes.
     pub fn flip_to(&mut self, address: u32) -> Result<(), FlipError> {
-        if self.flip.is_some() {
+        if self.is_flipping() {
             return Err(FlipError::Pending);
         }
         let Some(Setup { pictures, mode: Mode::Parked(shown), .. }) = self.setup else {
@@ -418,7 +435,7 @@ impl<B: Registers> Channel<B> {
     /// When [`on_time`](Self::on_time) has something to do, in µs.
     pub fn deadline(&self) -> Option<u64> {
         match (self.reset, self.state) {
-            (Some(reset), _) => Some(reset.look.min(reset.ends)),
+            (Some(reset), _) => Some(reset.look),
             (None, State::Running) => Some(self.last_frame + STALL),
             (None, _) => None,
         }
@@ -505,10 +522,11 @@ impl<B: Registers> Channel<B> {
     }
 
     fn begin_reset(&mut self, after: After, now: u64) -> Outcome {
-        self.block.control().write(CONTROL::RESET::SET);
+        let under_way = self.reset.replace(Reset { after, ends: Some(now + RESET_TIME), look: now + RESET_POLL });
+        if under_way.is_none() {
+            self.block.control().write(CONTROL::RESET::SET);
+        }
         self.state = State::Resetting;
-        let reset = Reset { after, ends: now + RESET_TIME, look: now + RESET_POLL };
-        self.reset = Some(reset);
         for _ in 0..RESET_LOOKS {
             if !self.block.control().is_set(CONTROL::RESET) {
                 return self.reset_over(after, now);
@@ -522,13 +540,20 @@ impl<B: Registers> Channel<B> {
         if !self.block.control().is_set(CONTROL::RESET) {
             return self.reset_over(reset.after, now);
         }
-        if now >= reset.ends {
-            self.reset = None;
-            self.state = State::Failed(Failure::Reset);
-            return Change::Failed(Failure::Reset).into();
+        let Some(ends) = reset.ends else {
+            self.reset = Some(Reset { look: now + RESET_RETRY, ..reset });
+            return Outcome::default();
+        };
+        if now < ends {
+            self.reset = Some(Reset { look: ends.min(now + RESET_POLL), ..reset });
+            return Outcome::default();
         }
-        self.reset = Some(Reset { look: now + RESET_POLL, ..reset });
-        Outcome::default()
+        self.counters.overdue = self.counters.overdue.saturating_add(1);
+        self.state = State::Failed(Failure::Reset);
+        // Who hears of the failure must hear when it is over.
+        let after = if reset.after == After::Start { After::Recover } else { reset.after };
+        self.reset = Some(Reset { after, ends: None, look: now + RESET_RETRY });
+        Change::Failed(Failure::Reset).into()
     }
 
     fn reset_over(&mut self, after: After, now: u64) -> Outcome {

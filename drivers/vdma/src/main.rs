@@ -10,7 +10,7 @@
 //!
 //! Both channels are state machines that never wait ([`zelkova_vdma::Channel`]); this component feeds them interrupts and, ten times a second, the time. Of a call that waits for
 //! a picture the right to answer is kept, one for each session, so that no client waits for another one's frames. It waits a few frames at most: a channel that
-//! moves none fails by its own deadline, and then every call that waits is answered.
+//! moves none fails by its own deadline, and then every call that waits is answered. A channel that has failed because its reset did not end recovers when it ends.
 //!
 //! When a session closes, its channel is stopped first, and only then is its memory given back: the engine touches none of it any more, and the screen is
 //! blank. Should the engine not stop, this component ends, so that the device manager, which gets its registers back before the memory is anybody else's, can try.
@@ -282,8 +282,8 @@ impl Video {
         let Kind::Screen(screen) = &mut client.kind else { return };
         screen.statistics.frames = screen.statistics.frames.wrapping_add(outcome.frame.into());
         screen.statistics.errors = screen.statistics.errors.saturating_add(outcome.damaged.into());
-        if outcome.flipped.is_some() {
-            screen.flipping = false;
+        let has_failed = matches!(outcome.change, Some(Change::Failed(_)));
+        if (outcome.flipped.is_some() || has_failed) && core::mem::take(&mut screen.flipping) {
             screen.statistics.flips = screen.statistics.flips.wrapping_add(1);
         }
         if outcome.change == Some(Change::Recovered) {
@@ -326,6 +326,10 @@ impl Video {
             self.display.channel.flip(first as u8).map_err(flip_error)?;
             screen.flipping = true;
         }
+        if let Some(error) = standstill(&self.display.channel) {
+            screen.flipping = false;
+            return Err(error);
+        }
         if wait && screen.flipping {
             screen.wait(Until::Flipped, &self.display.channel)
         } else {
@@ -338,7 +342,6 @@ impl Screen {
     /// The answer to a call that waits, if there is one by now.
     fn answer(&mut self, channel: &Channel<Mmio>) -> Option<Message> {
         if let Some(error) = standstill(channel) {
-            self.flipping = false;
             return Some(Message::new(error as u32));
         }
         let over = match self.waiting.as_ref()?.until {

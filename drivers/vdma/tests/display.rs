@@ -234,6 +234,59 @@ fn a_reset_that_does_not_end_is_told_in_time() {
 }
 
 #[test]
+fn a_reset_that_ends_after_all_recovers_and_what_was_flipped_last_is_shown() {
+    let board = Board::stores(3);
+    let mut channel = board.channel(Direction::Read, 3);
+    for picture in 0..3 {
+        board.fill(picture, 0x100 + picture);
+    }
+    channel.start(PICTURE, &Board::addresses(3), Mode::Parked(0), board.time()).unwrap();
+    board.run(&mut channel, MODE.time_of(3, 0));
+    for fault in [Fault::Reset, Fault::Slave] {
+        board.vdma.borrow_mut().inject(Which::Read, fault);
+    }
+    channel.flip(1).unwrap();
+    let outcomes = board.run(&mut channel, board.now.get() + 20 * FRAME);
+    assert_eq!(outcomes, [Outcome { damaged: true, ..Outcome::default() }, Change::Failed(Failure::Reset).into()]);
+    assert_eq!((channel.counters().overdue, channel.counters().slave), (1, 1));
+    channel.flip(0).unwrap();
+    channel.flip(2).unwrap();
+    board.vdma.borrow_mut().clear_faults(Which::Read, board.now.get());
+    let outcome = board.step(&mut channel, u64::MAX);
+    assert_eq!(outcome, Outcome { flipped: Some(2), ..Change::Recovered.into() });
+    let before = board.tags().len();
+    board.run(&mut channel, board.now.get() + 4 * FRAME);
+    assert!(board.tags()[before..].ends_with(&[Some(0x102); 3]), "{:?}", board.tags());
+    assert_eq!(channel.counters().recoveries, 1);
+    board.silent();
+}
+
+#[test]
+fn what_a_stuck_reset_was_for_can_still_be_changed() {
+    for (wanted, change) in [(State::Running, Change::Recovered), (State::Stopped, Change::Stopped)] {
+        let board = Board::stores(3);
+        let mut channel = board.channel(Direction::Read, 3);
+        board.fill(0, 1);
+        board.vdma.borrow_mut().inject(Which::Read, Fault::Reset);
+        channel.start(PICTURE, &Board::addresses(1), Mode::Parked(0), board.time()).unwrap();
+        board.run(&mut channel, 10 * FRAME);
+        assert_eq!(channel.state(), State::Failed(Failure::Reset));
+        if wanted == State::Stopped {
+            channel.stop(board.time());
+        } else {
+            channel.start(PICTURE, &Board::addresses(1), Mode::Parked(0), board.time()).unwrap();
+        }
+        assert_eq!(channel.state(), State::Resetting);
+        let outcomes = board.run(&mut channel, 20 * FRAME);
+        assert_eq!(outcomes, [Change::Failed(Failure::Reset).into()]);
+        board.vdma.borrow_mut().clear_faults(Which::Read, board.now.get());
+        assert_eq!(board.step(&mut channel, u64::MAX), change.into());
+        assert_eq!(channel.state(), wanted);
+        board.silent();
+    }
+}
+
+#[test]
 fn a_slow_reset_is_waited_for() {
     let board = Board::new(Options { reset_time: 3_000_000, ..Options::TRIPLE_BUFFER });
     let mut channel = board.channel(Direction::Read, 3);

@@ -261,6 +261,18 @@ fn every_fault_can_be_made_and_shows_in_the_status() {
         bench.w("vdma", control, 4);
         bench.wait(10);
         assert_ne!(bench.r("vdma", control) & 4, 0, "{channel}");
+        bench.command(&format!("{channel} free")).unwrap();
+        bench.wait(1);
+        assert_eq!(bench.r("vdma", control) & 4, 0, "{channel}");
+        for fault in ["stuck-reset", "slave-error", "free"] {
+            bench.command(&format!("{channel} {fault}")).unwrap();
+        }
+        bench.start(control, sizes);
+        bench.wait(2);
+        assert_eq!(bench.r("vdma", control + 4) & 0x71, 0, "{channel}: no fault is left");
+        bench.w("vdma", control, 4);
+        bench.wait(1);
+        assert_eq!(bench.r("vdma", control) & 4, 0, "{channel}: no fault is left");
     }
     let stream =
         [("camera short-frame", 7), ("camera long-frame", 11), ("camera short-line", 8), ("camera long-line", 15)];

@@ -23,7 +23,8 @@
 //! | `pcap fail read` (`stall`, `init`) | the next bitstream fails: bus error, a transfer that never ends, INIT that stays low |
 //! | `off` | switches the board off |
 //! | `mm2s slave-error` (`decode-error`, `internal-error`) | the next lines that the video DMA's read channel moves fail; `s2mm`: its write channel |
-//! | `mm2s stuck-reset` | that channel's next reset never ends |
+//! | `mm2s stuck-reset` | that channel's next reset does not end |
+//! | `mm2s free` | ends every fault of that channel, and a reset that is stuck |
 //! | `display early-sync` | the vertical sync comes in the middle of the next frame |
 //! | `camera short-frame` (`long-frame`, `short-line`, `long-line`) | the camera's next frame is wrong |
 //! | `report` | all that is known |
@@ -156,6 +157,8 @@ pub enum Command {
         /// How.
         fault: vdma::Fault,
     },
+    /// Ends every fault of a channel of the video DMA engine.
+    FreeEngine(Which),
     /// The display's vertical sync comes too early.
     EarlySync,
     /// The camera's next frame is wrong.
@@ -314,6 +317,14 @@ const CAMERA: [(&str, StreamFault); 4] = [
     ("long-line", StreamFault::LongLine),
 ];
 
+/// A channel by its name in PG020.
+const fn channel_name(channel: Which) -> &'static str {
+    match channel {
+        Which::Read => "mm2s",
+        Which::Write => "s2mm",
+    }
+}
+
 fn named<T: Copy>(names: &[(&str, T)], word: &str) -> Result<T, CommandError> {
     let found = names.iter().find(|(name, _)| *name == word);
     match found {
@@ -385,10 +396,13 @@ impl FromStr for Command {
             ["card", "remove"] => Self::Card { inserted: false },
             ["ddr", "break", training] => Self::BreakTraining(named(&TRAININGS, training)?),
             ["pcap", "fail", failure] => Self::FailConfiguration(named(&FAILURES, failure)?),
-            [channel @ ("mm2s" | "s2mm"), fault] => Self::Engine {
-                channel: if *channel == "mm2s" { Which::Read } else { Which::Write },
-                fault: named(&ENGINE, fault)?,
-            },
+            [channel @ ("mm2s" | "s2mm"), what] => {
+                let channel = if *channel == "mm2s" { Which::Read } else { Which::Write };
+                match *what {
+                    "free" => Self::FreeEngine(channel),
+                    fault => Self::Engine { channel, fault: named(&ENGINE, fault)? },
+                }
+            }
             ["display", "early-sync"] => Self::EarlySync,
             ["camera", fault] => Self::Camera(named(&CAMERA, fault)?),
             ["level", kind, name] => Self::Level(Net::parse(kind, name)?),
@@ -499,10 +513,8 @@ impl fmt::Display for Command {
             Self::BreakTraining(training) => write!(f, "ddr break {}", name(&TRAININGS, training)),
             Self::FailConfiguration(failure) => write!(f, "pcap fail {}", name(&FAILURES, failure)),
             Self::Off => f.write_str("off"),
-            Self::Engine { channel, fault } => {
-                let channel = if *channel == Which::Read { "mm2s" } else { "s2mm" };
-                write!(f, "{channel} {}", name(&ENGINE, fault))
-            }
+            Self::Engine { channel, fault } => write!(f, "{} {}", channel_name(*channel), name(&ENGINE, fault)),
+            Self::FreeEngine(channel) => write!(f, "{} free", channel_name(*channel)),
             Self::EarlySync => f.write_str("display early-sync"),
             Self::Camera(fault) => write!(f, "camera {}", name(&CAMERA, fault)),
             Self::Report => f.write_str("report"),
@@ -546,6 +558,7 @@ mod tests {
             "off",
             "mm2s slave-error",
             "s2mm stuck-reset",
+            "mm2s free",
             "display early-sync",
             "camera long-line",
             "report",

@@ -407,7 +407,9 @@ impl Board {
             Command::Card { .. } => self.check_start("SD controller of its own"),
             Command::BreakTraining(_) => self.check_start("memory controller"),
             Command::FailConfiguration(_) => self.check_start("configuration interface"),
-            Command::Engine { .. } => self.vdma().ok_or(CommandError::NoVideo("video DMA engine")).map(drop),
+            Command::Engine { .. } | Command::FreeEngine(_) => {
+                self.vdma().ok_or(CommandError::NoVideo("video DMA engine")).map(drop)
+            }
             Command::EarlySync => self.display().ok_or(CommandError::NoVideo("display")).map(drop),
             Command::Camera(_) => {
                 let camera = self.vdma().and_then(Vdma::source);
@@ -611,6 +613,10 @@ impl Board {
             Command::Engine { channel, fault } => {
                 let engine = self.vdma_mut().ok_or(CommandError::NoVideo("video DMA engine"))?;
                 engine.inject(*channel, *fault);
+            }
+            Command::FreeEngine(channel) => {
+                let engine = self.vdma_mut().ok_or(CommandError::NoVideo("video DMA engine"))?;
+                engine.clear_faults(*channel, now);
             }
             Command::EarlySync => {
                 let display = self.vdma_mut().and_then(Vdma::sink_mut);

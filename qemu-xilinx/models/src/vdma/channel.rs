@@ -185,7 +185,10 @@ pub(super) struct Channel {
     delay_since: Option<u64>,
     failed_bytes: u32,
     failed_lines: u32,
+    /// Of the next lines that are moved.
     fault: Option<Fault>,
+    /// The next reset does not end.
+    reset_sticks: bool,
     complaint: Option<String>,
 }
 
@@ -214,12 +217,25 @@ impl Channel {
             failed_bytes: 0,
             failed_lines: 0,
             fault: None,
+            reset_sticks: false,
             complaint: None,
         }
     }
 
     pub(super) fn inject(&mut self, fault: Fault) {
-        self.fault = Some(fault);
+        match fault {
+            Fault::Reset => self.reset_sticks = true,
+            Fault::Slave | Fault::Decode | Fault::Internal => self.fault = Some(fault),
+        }
+    }
+
+    /// Ends every fault; a reset that is stuck ends now.
+    pub(super) fn clear_faults(&mut self, now: u64) {
+        self.fault = None;
+        self.reset_sticks = false;
+        if self.resetting == Some(NEVER) {
+            self.resetting = Some(now);
+        }
     }
 
     pub(super) fn take_complaint(&mut self) -> Option<String> {
@@ -335,12 +351,8 @@ impl Channel {
 
     fn set_control(&mut self, value: u32, now: u64) {
         if value & control::RESET != 0 {
-            let ends = if self.fault.take_if(|fault| *fault == Fault::Reset).is_some() {
-                NEVER
-            } else {
-                now + self.options.reset_time
-            };
-            self.resetting = Some(ends);
+            let sticks = std::mem::take(&mut self.reset_sticks);
+            self.resetting = Some(if sticks { NEVER } else { now + self.options.reset_time });
             self.draining = self.line.take().is_some();
             self.delay_since = None;
             return;
@@ -537,7 +549,7 @@ impl Channel {
     fn next_line(&mut self) -> Option<(u32, Parameters)> {
         let line = self.line?;
         self.delay_since = None;
-        match self.fault.take_if(|fault| *fault != Fault::Reset) {
+        match self.fault.take() {
             Some(Fault::Slave) => self.fail(status::SLAVE),
             Some(Fault::Decode) => self.fail(status::DECODE),
             Some(Fault::Internal) => self.fail(status::INTERNAL),
@@ -592,9 +604,8 @@ impl Channel {
             self.status |= status::DELAY;
         }
         if self.resetting.is_some_and(|ends| ends <= now) {
-            let fault = self.fault.take();
-            *self = Self::new(self.direction, self.options);
-            self.fault = fault;
+            let Self { fault, reset_sticks, .. } = *self;
+            *self = Self { fault, reset_sticks, ..Self::new(self.direction, self.options) };
             return true;
         }
         false

@@ -108,7 +108,7 @@ pub enum Fault {
     Decode,
     /// The data mover fails internally.
     Internal,
-    /// The next reset never ends.
+    /// The next reset does not end, until [`Vdma::clear_faults`].
     Reset,
 }
 
@@ -222,6 +222,11 @@ impl Vdma {
             Which::Read => self.read.inject(fault),
             Which::Write => self.write.inject(fault),
         }
+    }
+
+    /// Ends every fault of a channel. A reset that is stuck ends.
+    pub fn clear_faults(&mut self, channel: Which, now: u64) {
+        self.channel(channel).clear_faults(now);
     }
 
     /// A pulse at the reset input, now: all registers have their reset values.
