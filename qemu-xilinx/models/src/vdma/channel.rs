@@ -154,6 +154,15 @@ enum State {
     Running,
 }
 
+/// What is to go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+struct Faults {
+    /// With the next line that is moved.
+    line: Option<Fault>,
+    /// The next reset does not end.
+    reset: bool,
+}
+
 /// A channel.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -185,10 +194,7 @@ pub(super) struct Channel {
     delay_since: Option<u64>,
     failed_bytes: u32,
     failed_lines: u32,
-    /// Of the next lines that are moved.
-    fault: Option<Fault>,
-    /// The next reset does not end.
-    reset_sticks: bool,
+    faults: Faults,
     complaint: Option<String>,
 }
 
@@ -216,23 +222,21 @@ impl Channel {
             delay_since: None,
             failed_bytes: 0,
             failed_lines: 0,
-            fault: None,
-            reset_sticks: false,
+            faults: Faults::default(),
             complaint: None,
         }
     }
 
     pub(super) fn inject(&mut self, fault: Fault) {
         match fault {
-            Fault::Reset => self.reset_sticks = true,
-            Fault::Slave | Fault::Decode | Fault::Internal => self.fault = Some(fault),
+            Fault::Reset => self.faults.reset = true,
+            Fault::Slave | Fault::Decode | Fault::Internal => self.faults.line = Some(fault),
         }
     }
 
     /// Ends every fault; a reset that is stuck ends now.
     pub(super) fn clear_faults(&mut self, now: u64) {
-        self.fault = None;
-        self.reset_sticks = false;
+        self.faults = Faults::default();
         if self.resetting == Some(NEVER) {
             self.resetting = Some(now);
         }
@@ -351,7 +355,7 @@ impl Channel {
 
     fn set_control(&mut self, value: u32, now: u64) {
         if value & control::RESET != 0 {
-            let sticks = std::mem::take(&mut self.reset_sticks);
+            let sticks = std::mem::take(&mut self.faults.reset);
             self.resetting = Some(if sticks { NEVER } else { now + self.options.reset_time });
             self.draining = self.line.take().is_some();
             self.delay_since = None;
@@ -549,7 +553,7 @@ impl Channel {
     fn next_line(&mut self) -> Option<(u32, Parameters)> {
         let line = self.line?;
         self.delay_since = None;
-        match self.fault.take() {
+        match self.faults.line.take() {
             Some(Fault::Slave) => self.fail(status::SLAVE),
             Some(Fault::Decode) => self.fail(status::DECODE),
             Some(Fault::Internal) => self.fail(status::INTERNAL),
@@ -604,8 +608,7 @@ impl Channel {
             self.status |= status::DELAY;
         }
         if self.resetting.is_some_and(|ends| ends <= now) {
-            let Self { fault, reset_sticks, .. } = *self;
-            *self = Self { fault, reset_sticks, ..Self::new(self.direction, self.options) };
+            *self = Self { faults: self.faults, ..Self::new(self.direction, self.options) };
             return true;
         }
         false
