@@ -3,10 +3,10 @@
 //! A drill makes a card that something is wrong with, or lets something go wrong while the board starts from it, and looks at what a user would see: the
 //! line on the console, the LED's code, or the boot ROM's refusal with its error code. The board is the one that `cargo xtask run --from-card` starts.
 
-use std::cell::OnceCell;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, bail, ensure};
 use bootimage::Image;
@@ -229,10 +229,10 @@ pub(crate) struct Drills<'a> {
     workspace: &'a Workspace,
     pipeline: &'a Pipeline<'a>,
     options: &'a Options,
-    plain: OnceCell<Made>,
-    signed: OnceCell<Made>,
-    logic: OnceCell<Made>,
-    pins: OnceCell<Made>,
+    plain: OnceLock<Made>,
+    signed: OnceLock<Made>,
+    logic: OnceLock<Made>,
+    pins: OnceLock<Made>,
 }
 
 /// What the drills are called.
@@ -246,7 +246,7 @@ const REPRODUCED: &str = "boot/image";
 impl<'a> Drills<'a> {
     /// Drills on this tree.
     pub(crate) fn new(workspace: &'a Workspace, pipeline: &'a Pipeline<'a>, options: &'a Options) -> Self {
-        let cell = OnceCell::new;
+        let cell = OnceLock::new;
         Self { workspace, pipeline, options, plain: cell(), signed: cell(), logic: cell(), pins: cell() }
     }
 
@@ -295,6 +295,7 @@ impl<'a> Drills<'a> {
             Card::Logic => (&self.logic, "logic", false, true),
             Card::Pins => (&self.pins, "pins", false, true),
         };
+        let _alone = self.pipeline.alone();
         if let Some(made) = cell.get() {
             return Ok(Some(made));
         }
@@ -364,6 +365,7 @@ impl<'a> Drills<'a> {
         let first = self.made(Card::Plain)?.context("there is no image")?;
         let folder = self.folder(REPRODUCED)?;
         let options = image::Options { md5: true, ..image::Options::default() };
+        let _alone = self.pipeline.alone();
         let second = image::make(self.pipeline, &self.load(Card::Plain)?, &options, &folder)?;
         for (one, other) in [(&first.boot, &second.boot), (&first.card, &second.card)] {
             ensure!(std::fs::read(one)? == std::fs::read(other)?, "{} and {} differ", one.display(), other.display());

@@ -8,9 +8,10 @@
 //!    (`NAME.sys`) and the devicetree (`zedboard.dtb`).
 //! 4. The loader's library packs everything into `target/zelkova/SCENARIO.elf`.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use kernel::{Configuration, Prefix};
@@ -77,13 +78,20 @@ pub(crate) struct Pipeline<'a> {
     toolchain: Toolchain,
     prefix: Prefix,
     /// The plugin has been built.
-    has_plugin: Cell<bool>,
+    has_plugin: AtomicBool,
+    /// Held while something is built.
+    building: Mutex<()>,
 }
 
 impl<'a> Pipeline<'a> {
     /// A pipeline for the kernel in `prefix`.
     pub(crate) fn new(workspace: &'a Workspace, toolchain: Toolchain, prefix: Prefix) -> Self {
-        Self { workspace, toolchain, prefix, has_plugin: Cell::new(false) }
+        Self { workspace, toolchain, prefix, has_plugin: AtomicBool::new(false), building: Mutex::new(()) }
+    }
+
+    /// Keeps others from building until what it returns is dropped: the programs of scenarios that run side by side end in the same files.
+    pub(crate) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.building.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cargo with everything that is needed to compile for the board.
@@ -231,13 +239,13 @@ impl<'a> Pipeline<'a> {
     /// Builds what the emulator loads for this machine, unless that is done already.
     pub(crate) fn plugin(&self) -> anyhow::Result<PathBuf> {
         let library = self.workspace.target.join("release/libzelkova_plugin.so");
-        if self.has_plugin.get() {
+        if self.has_plugin.load(Ordering::Relaxed) {
             return Ok(library);
         }
         let mut command = crate::workspace::cargo();
         command.args(["build", "--release", "--package", "zelkova-plugin"]).current_dir(&self.workspace.root);
         Step::begin("building the emulated board").run(&mut command)?;
-        self.has_plugin.set(true);
+        self.has_plugin.store(true, Ordering::Relaxed);
         Ok(library)
     }
 }

@@ -1,13 +1,14 @@
 //! Long steps, shown while they run: a spinner on a terminal, a plain line elsewhere.
 
+use std::fmt::Display;
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use nix::sys::signal::Signal;
 
 /// Steps that took longer leave a line on the terminal.
@@ -15,6 +16,14 @@ const WORTH_A_LINE: Duration = Duration::from_secs(2);
 
 /// Signals by which a user ends a command.
 const INTERRUPTS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
+
+/// The spinners, one below the other: steps may be under way side by side.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Prints lines, and the spinners stay below them.
+pub(crate) fn say(lines: impl Display) {
+    BARS.suspend(|| println!("{lines}"));
+}
 
 /// A step that is under way; ends when dropped.
 pub(crate) struct Step {
@@ -28,7 +37,7 @@ impl Step {
     pub(crate) fn begin(what: impl Into<String>) -> Self {
         let what = what.into();
         let bar = if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new_spinner();
+            let bar = BARS.add(ProgressBar::new_spinner());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg:.dim}") {
                 bar.set_style(style);
             }
@@ -103,7 +112,7 @@ impl Drop for Step {
         self.bar.finish_and_clear();
         let took = self.started.elapsed();
         if terminal && took >= WORTH_A_LINE {
-            eprintln!("  {} ({:.1} s)", self.what, took.as_secs_f64());
+            BARS.suspend(|| eprintln!("  {} ({:.1} s)", self.what, took.as_secs_f64()));
         }
     }
 }

@@ -99,6 +99,7 @@ pub(crate) struct Built<'a> {
 impl<'a> Built<'a> {
     /// Builds what `scenario` needs.
     pub(crate) fn new(pipeline: &Pipeline<'_>, scenario: &'a Scenario) -> anyhow::Result<Self> {
+        let _alone = pipeline.alone();
         let start = Start::Program(pipeline.build(scenario)?);
         let plugin = pipeline.plugin()?;
         let components = pipeline.checksums(scenario)?;

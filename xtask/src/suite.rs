@@ -3,9 +3,15 @@
 //! With a kernel that the user brings, only what that kernel can change: the rest is the same as without it. Asked for a program by
 //! its name, the suite makes all checks of that program's package and runs its scenarios.
 
+use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
+use anyhow::Context;
 use harness::judge::Verdict;
 use kernel::Prefix;
 
@@ -13,7 +19,7 @@ use crate::drill::{self, Drills};
 use crate::neutral;
 use crate::new::{self, Kind};
 use crate::pipeline::{Kernel, Pipeline};
-use crate::progress::{Failed, Step};
+use crate::progress::{Failed, Step, say};
 use crate::run::{Built, Interrupted, Options};
 use crate::scenario::{self, Document, Scenario};
 use crate::scratch;
@@ -75,19 +81,24 @@ pub(crate) fn run(
             println!("{found}");
             Ok(())
         });
-        for (name, document) in documents {
-            match document {
-                Ok(document) => suite.scenarios(workspace, &pipeline, options, &document),
-                Err(error) => suite.item(&name, || Err(NotPassed::Failed(error))),
+        for (name, document) in &documents {
+            if let Err(error) = document {
+                suite.item(name, || Err(NotPassed::Failed(error.clone())));
             }
         }
+        let documents: BTreeMap<&str, &Document> =
+            documents.iter().filter_map(|(name, document)| Some((name.as_str(), document.as_ref().ok()?))).collect();
+        suite.side_by_side(documents.values().flat_map(|document| document.names()), |name| {
+            let (file, case) = name.split_once('/').map_or((name, None), |(file, case)| (file, Some(case)));
+            let document = documents.get(file).context("no such scenario")?;
+            let scenario = document.scenario(case).map_err(anyhow::Error::from)?;
+            boot(workspace, &pipeline, options, &scenario)
+        });
         let prepared = Drills::new(workspace, &pipeline, options);
-        for name in drills {
-            suite.item(name, || {
-                let _step = Step::begin(format!("running {name}"));
-                Ok(prepared.run(name)?)
-            });
-        }
+        suite.side_by_side(drills.iter().map(|name| (*name).to_owned()), |name| {
+            let _step = Step::begin(format!("running {name}"));
+            Ok(prepared.run(name)?)
+        });
     }
 
     println!(
@@ -147,28 +158,34 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
+    fn wants(&self, name: &str) -> bool {
+        !self.interrupted && self.filter.is_none_or(|filter| name.contains(filter))
+    }
+
     fn item(&mut self, name: &str, check: impl FnOnce() -> Result<(), NotPassed>) {
-        if self.interrupted || !self.filter.is_none_or(|filter| name.contains(filter)) {
-            return;
+        if self.wants(name) {
+            let started = Instant::now();
+            let result = check();
+            self.tell(name, started, result);
         }
-        let started = Instant::now();
-        let result = check();
+    }
+
+    /// Counts what has come out of something, and says so.
+    fn tell(&mut self, name: &str, started: Instant, result: Result<(), NotPassed>) {
         let took = started.elapsed().as_secs_f64();
         match result {
             Ok(()) => {
                 self.passed += 1;
-                println!("{name} ... ok ({took:.1} s)");
+                say(format_args!("{name} ... ok ({took:.1} s)"));
             }
             Err(NotPassed::Interrupted) => {
                 self.interrupted = true;
-                println!("{name} ... interrupted ({took:.1} s)");
+                say(format_args!("{name} ... interrupted ({took:.1} s)"));
             }
             Err(NotPassed::Failed(why)) => {
                 self.failed += 1;
-                println!("{name} ... FAILED ({took:.1} s)");
-                for line in why.lines() {
-                    println!("    {line}");
-                }
+                let why = why.lines().fold(String::new(), |text, line| text + "\n    " + line);
+                say(format_args!("{name} ... FAILED ({took:.1} s){why}"));
             }
         }
     }
@@ -205,15 +222,32 @@ impl Suite<'_> {
         });
     }
 
-    /// The scenario as it stands and each of its cases.
-    fn scenarios(&mut self, workspace: &Workspace, pipeline: &Pipeline<'_>, options: &Options, document: &Document) {
-        for name in document.names() {
-            self.item(&name, || {
-                let case = name.split_once('/').map(|(_, case)| case);
-                let scenario = document.scenario(case).map_err(anyhow::Error::from)?;
-                boot(workspace, pipeline, options, &scenario)
-            });
-        }
+    /// Checks of what runs on the emulated board, as many at a time as there are processors: an emulator uses one, and counts time by
+    /// instructions, so that it does not matter to one what the others do.
+    fn side_by_side(
+        &mut self,
+        names: impl Iterator<Item = String>,
+        check: impl Fn(&str) -> Result<(), NotPassed> + Sync,
+    ) {
+        let wanted: Vec<String> = names.filter(|name| self.wants(name)).collect();
+        let next = AtomicUsize::new(0);
+        let suite = Mutex::new(self);
+        let suite = || suite.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = || {
+            while let Some(name) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if suite().interrupted {
+                    break;
+                }
+                let started = Instant::now();
+                let result = check(name);
+                suite().tell(name, started, result);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+                scope.spawn(work);
+            }
+        });
     }
 }
 
