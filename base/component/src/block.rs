@@ -14,7 +14,7 @@ use session::core::{CACHE_CLEAN, CACHE_INVALIDATE, WRITE};
 use session::{Error, Service, block};
 
 use crate::cap::Capability;
-use crate::env::{Open, Session, open};
+use crate::env::{Open, Session, open_with};
 use crate::platform::{Attached, Dataspace, Domain};
 
 /// What a session costs beyond its buffer: rings, page tables and the bookkeeping of both.
@@ -58,18 +58,12 @@ impl Device {
     /// Opens a session with a buffer of `buffer` bytes, a power of two.
     pub fn open(buffer: u32) -> Result<Self, Error> {
         let request = Open { ram: buffer + OVERHEAD, caps: CAPS, argument: buffer, ..Open::new(Service::Block) };
-        let mut session = open(&request)?;
-        let server = Client::new(session.capability.take().ok_or(Error::Invalid)?);
-        match Parts::new(&server) {
-            Ok(Parts { info, ring_memory, buffer }) => {
-                Ok(Self { info, rings: ClientRings::new(), ring_memory, buffer, server, session })
-            }
-            Err(error) => {
-                drop(server);
-                session.close()?;
-                Err(error)
-            }
-        }
+        let make = |capability| {
+            let server = Client::new(capability);
+            Ok((Parts::new(&server)?, server))
+        };
+        let ((Parts { info, ring_memory, buffer }, server), session) = open_with(&request, make)?;
+        Ok(Self { info, rings: ClientRings::new(), ring_memory, buffer, server, session })
     }
 
     /// Closes the session; the donation is back when this returns. Requests that are under way are lost.

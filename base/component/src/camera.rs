@@ -8,7 +8,7 @@
 //!
 //! ```ignore
 //! let mut camera = Camera::open(8 << 20, 1)?;
-//! let mut picture = camera.take()?;
+//! let picture = camera.take()?;
 //! let pixels = picture.pixels()?;
 //! let mut buffer = [0; 481];
 //! let line = pixels.line(0, &mut buffer)?;
@@ -20,7 +20,7 @@ use session::core::{CACHE_INVALIDATE, WRITE};
 use session::{Error, Service};
 
 use crate::cap::Capability;
-use crate::env::{Open, Session, open};
+use crate::env::{Open, Session, open_with};
 use crate::platform::{Attached, Dataspace, Domain};
 
 /// Capabilities of a session.
@@ -50,16 +50,13 @@ impl Camera {
     /// [`Error::InsufficientRam`]: `ram` is too little; [`Error::Busy`]: somebody else has the camera; others as for every session.
     pub fn open(ram: u32, held: u32) -> Result<Self, Error> {
         let request = Open { ram, caps: CAPS, argument: held, ..Open::new(Service::Capture) };
-        let mut session = open(&request)?;
-        let server = Client::new(session.capability.take().ok_or(Error::Invalid)?);
-        match buffers(&server) {
-            Ok((info, buffers)) => Ok(Self { info, server, buffers, session }),
-            Err(error) => {
-                drop(server);
-                session.close()?;
-                Err(error)
-            }
-        }
+        let make = |capability| {
+            let server = Client::new(capability);
+            let (info, buffers) = buffers(&server)?;
+            Ok((info, server, buffers))
+        };
+        let ((info, server, buffers), session) = open_with(&request, make)?;
+        Ok(Self { info, server, buffers, session })
     }
 
     /// Closes the session; the camera is stopped and the donation is back when this returns.

@@ -112,6 +112,21 @@ pub fn open(open: &Open<'_>) -> Result<Session, Error> {
     Ok(Session { id: answer.word(0).ok_or(Error::Invalid)?, capability })
 }
 
+/// Opens a session and makes of its capability what its client needs. If that fails, the session is closed again.
+pub(crate) fn open_with<T>(
+    request: &Open<'_>,
+    make: impl FnOnce(Capability) -> Result<T, Error>,
+) -> Result<(T, Session), Error> {
+    let mut session = open(request)?;
+    match session.capability.take().ok_or(Error::Invalid).and_then(make) {
+        Ok(made) => Ok((made, session)),
+        Err(error) => {
+            session.close()?;
+            Err(error)
+        }
+    }
+}
+
 impl Env {
     /// The configuration as the system description has it, JSON; empty if there is none.
     pub fn config_text(&self) -> &'static [u8] {

@@ -7,7 +7,7 @@ use session::i2c::{self, DATA, Info};
 use session::{Error, Service};
 
 use crate::cap::Capability;
-use crate::env::{Open, Session, open};
+use crate::env::{Open, Session, open_with};
 use crate::platform::{Attached, Dataspace};
 use crate::signal::Signal;
 
@@ -29,22 +29,19 @@ impl Bus {
     /// Opens a session for transactions of up to `bytes` bytes; 0: for [short](i2c::SHORT) ones only.
     ///
     /// # Errors
-    /// Those of [`open`]: among them [`Error::Denied`] without a policy for this component.
+    /// Those of [`open`](fn@crate::open): among them [`Error::Denied`] without a policy for this component.
     pub fn open(bytes: u32) -> Result<Self, Error> {
         // Each message lies on a word of its own.
         let needed = bytes.saturating_add(2 * DATA as u32 * size_of::<u32>() as u32).next_multiple_of(PAGE);
         let argument = if bytes == 0 { 0 } else { needed };
         let ram = if bytes == 0 { 0 } else { needed.saturating_add(OVERHEAD) };
-        let mut session = open(&Open { ram, caps: CAPS, argument, ..Open::new(Service::I2c) })?;
-        let server = session.capability.take().ok_or(Error::Invalid)?;
-        match attach(&server) {
-            Ok((info, buffer)) => Ok(Self { client: i2c::Bus::new(server, buffer), info, session }),
-            Err(error) => {
-                drop(server);
-                session.close()?;
-                Err(error)
-            }
-        }
+        let request = Open { ram, caps: CAPS, argument, ..Open::new(Service::I2c) };
+        let make = |server| {
+            let (info, buffer) = attach(&server)?;
+            Ok((i2c::Bus::new(server, buffer), info))
+        };
+        let ((client, info), session) = open_with(&request, make)?;
+        Ok(Self { client, info, session })
     }
 
     /// Like [`open`](Self::open), for asynchronous transactions too: their ends raise `signal`.

@@ -7,7 +7,7 @@ use session::parent::ParentRequest;
 use session::{Error, Service};
 
 use crate::cap::call;
-use crate::env::{Open, Session, open};
+use crate::env::{Open, Session, open_with};
 use crate::platform::{Attached, Dataspace};
 use crate::signal::Signal;
 
@@ -16,20 +16,7 @@ const OVERHEAD: u32 = 24 * 1024;
 const CAPS: u32 = 4;
 
 fn exchange(request: &Open<'_>) -> Result<(Attached, Session), Error> {
-    let mut session = open(request)?;
-    let attached = session
-        .capability
-        .take()
-        .ok_or(Error::Invalid)
-        .and_then(Dataspace::from_capability)
-        .and_then(|dataspace| Attached::new(&dataspace, WRITE, None));
-    match attached {
-        Ok(attached) => Ok((attached, session)),
-        Err(error) => {
-            session.close()?;
-            Err(error)
-        }
-    }
+    open_with(request, |capability| Attached::new(&Dataspace::from_capability(capability)?, WRITE, None))
 }
 
 /// Publishes a report.

@@ -27,7 +27,7 @@ use session::framebuffer::{Area, Client, Format, Info, MAX_BUFFERS, Statistics};
 use session::{Error, Service};
 
 use crate::cap::Capability;
-use crate::env::{Open, Session, open};
+use crate::env::{Open, Session, open_with};
 use crate::platform::{Attached, Dataspace, Domain};
 
 /// What a session costs beyond its buffers: page tables and bookkeeping, for each buffer.
@@ -56,16 +56,13 @@ impl Screen {
     pub fn open(buffers: u32, ram: u32) -> Result<Self, Error> {
         let caps = CAPS * (buffers + 1);
         let request = Open { ram, caps, argument: buffers, ..Open::new(Service::Framebuffer) };
-        let mut session = open(&request)?;
-        let server = Client::new(session.capability.take().ok_or(Error::Invalid)?);
-        match attach(&server) {
-            Ok((info, buffers)) => Ok(Self { info, server, buffers, shown: 0, session }),
-            Err(error) => {
-                drop(server);
-                session.close()?;
-                Err(error)
-            }
-        }
+        let make = |capability| {
+            let server = Client::new(capability);
+            let (info, buffers) = attach(&server)?;
+            Ok((info, server, buffers))
+        };
+        let ((info, server, buffers), session) = open_with(&request, make)?;
+        Ok(Self { info, server, buffers, shown: 0, session })
     }
 
     /// RAM to donate for so many buffers of a screen.
@@ -188,16 +185,13 @@ impl Scanout {
     /// # Errors
     /// [`Error::Busy`]: somebody else has the screen; others as for every session.
     pub fn open() -> Result<Self, Error> {
-        let mut session = open(&Open { caps: CAPS, ..Open::new(Service::Framebuffer) })?;
-        let server = Client::new(session.capability.take().ok_or(Error::Invalid)?);
-        match server.info() {
-            Ok(info) => Ok(Self { info, server, session }),
-            Err(error) => {
-                drop(server);
-                session.close()?;
-                Err(error)
-            }
-        }
+        let request = Open { caps: CAPS, ..Open::new(Service::Framebuffer) };
+        let make = |capability| {
+            let server = Client::new(capability);
+            Ok((server.info()?, server))
+        };
+        let ((info, server), session) = open_with(&request, make)?;
+        Ok(Self { info, server, session })
     }
 
     /// Closes the session; the screen is blank when this returns.
